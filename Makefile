@@ -1,0 +1,31 @@
+# Every target sets up what it needs first; `make` alone says what there is.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup test check lint types unit netns interop coverage demo clean
+
+help:  ## what there is
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+setup: $(VENV)/.ready  ## make .venv with vrrpd and the test tools in it
+
+$(VENV)/.ready: pyproject.toml tools/setup-venv
+	@PYTHON="$(PYTHON)" tools/setup-venv $(VENV)
+	@touch $@
+
+check: lint types  ## style and types
+
+lint: setup  ## ruff, format check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup  ## mypy --strict
+	$(BIN)/mypy
+
+unit: setup  ## the tests that need no namespaces
+	$(BIN)/pytest -m "not netns and not interop"
+
+clean:  ## remove what the targets made
+	rm -rf $(VENV) .cache build *.egg-info .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis
