@@ -70,7 +70,7 @@ class Authentication:
 
 @dataclass(frozen=True, slots=True)
 class AnnouncementPolicy:
-    """How often addresses are announced (gratuitous ARP, unsolicited NA). Times in seconds, defaults as keepalived's."""
+    """How often addresses are announced (gratuitous ARP, unsolicited NA); seconds, defaults as keepalived's."""
 
     master_delay: float = 5.0
     """Until the second round after becoming MASTER; 0 for none."""
@@ -90,7 +90,7 @@ class AnnouncementPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A program and its arguments, run by exec (never by a shell), as ``user``/``group`` or as the daemon's own user."""
+    """A program and its arguments, run by exec, never by a shell; without ``user``, as the daemon's own user."""
 
     argv: tuple[str, ...]
     user: str | None = None
