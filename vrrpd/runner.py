@@ -139,9 +139,7 @@ class Runner:
         try:
             admit(decoded.advertisement, datagram, self.settings.admission, own_addresses)
         except Discard as discard:
-            self.statistics.discarded[discard.reason] += 1
-            self.peers.discarded(source, discard.reason, now)
-            self._observer.discarded(self, source, discard)
+            self.reject(source, discard)
             return
         self.statistics.advertisements_received += 1
         self.statistics.checksum_forms[decoded.checksum_form] += 1
@@ -150,6 +148,12 @@ class Runner:
         for notice in self.peers.accepted(source, decoded, now):
             self._apply(notice)
         self._handle(AdvertisementReceived(source, decoded.advertisement), now)
+
+    def reject(self, source: IPAddress, discard: Discard) -> None:
+        """Books a packet for our virtual router id that was thrown away; nothing else changes."""
+        self.statistics.discarded[discard.reason] += 1
+        self.peers.discarded(source, discard.reason, self._clock())
+        self._observer.discarded(self, source, discard)
 
     def expire(self) -> None:
         """Says that the deadline has come; too early, nothing happens."""
