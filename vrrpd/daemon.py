@@ -20,23 +20,23 @@ import vrrpd
 from vrrpd import rundir
 from vrrpd.checks import CheckScheduler, CheckStatus
 from vrrpd.claims import ClaimedElsewhere, Claims
-from vrrpd.config.model import Configuration, ConfigurationError, Diagnostic, Family, IPAddress, VirtualRouterConfig
+from vrrpd.config.model import Configuration, ConfigurationError, Diagnostic, Family, VirtualRouterConfig
 from vrrpd.control import ControlServer
-from vrrpd.faults import CheckResult
 from vrrpd.journal import Journal
 from vrrpd.links import Link
 from vrrpd.net.dataplane import LinuxDataplane
-from vrrpd.net.interfaces import InterfaceTable
-from vrrpd.net.netlink import AddressRemoved, InterfaceMonitor, LinkRemoved, Overrun, encode_withdraw
+from vrrpd.net.interfaces import AddressRemoved, InterfaceTable, LinkRemoved, Overrun
+from vrrpd.net.netlink import InterfaceMonitor, encode_remove
 from vrrpd.net.timer import DeadlineQueue, KernelTimer
 from vrrpd.notify import Notifier
 from vrrpd.protocol.actions import Notice, NoticeKind, StateChanged, StateName
+from vrrpd.protocol.datagram import IPAddress
 from vrrpd.protocol.discard import Discard
 from vrrpd.protocol.events import FaultKind
 from vrrpd.runner import Runner
-from vrrpd.scripts.runner import ScriptRunner
-from vrrpd.status import SCHEMA, router_status, timestamp
-from vrrpd.unit import REFUSAL_RETRY_DELAY, RouterKey, RouterUnit, needs_restart, router_key
+from vrrpd.scripts.runner import ScriptHelperError, ScriptRunner
+from vrrpd.status import SCHEMA, check_status, router_status, timestamp
+from vrrpd.unit import REFUSAL_RETRY_DELAY, RouterKey, RouterUnit, Surroundings, devices, needs_restart, router_key
 
 _log = logging.getLogger("vrrpd")
 
@@ -69,7 +69,6 @@ class Daemon:
         self._units_by_runner: dict[Runner, RouterUnit] = {}
         self._links: dict[tuple[str, Family], Link] = {}
         self._virtual_addresses: frozenset[IPAddress] = frozenset()
-        self._checks: dict[str, tuple[CheckResult, str]] = {}
         self._notified: dict[RouterKey, StateName] = {}
         self._address_removed = False
         self._claims = Claims()
@@ -105,12 +104,22 @@ class Daemon:
             self._timer = KernelTimer()
         except OSError as error:
             raise StartupError(f"cannot open the kernel's interfaces: {error.strerror}") from error
-        self._table.replace(*self._monitor.snapshot())
+        self._watch_interfaces()
 
     async def _start(self) -> None:
         self._scripts = ScriptRunner()
         self._notifier = Notifier(self._scripts)
-        self._scheduler = CheckScheduler(self._scripts, self._check_changed)
+        self._scheduler = CheckScheduler(self._configuration.checks, self._scripts, self._check_changed)
+        self._scheduler.start()
+        self._surroundings = Surroundings(
+            table=self._table,
+            dataplane=self._dataplane,
+            observer=self,
+            clock=self._clock,
+            check_status=self._scheduler.status,
+            is_virtual=self._is_virtual,
+            on_refused=self._address_refused,
+        )
         self._withdraw_leftovers()
         self._take_configuration()
         for config in self._configuration.routers:
@@ -119,20 +128,26 @@ class Daemon:
         self._loop.add_reader(self._timer.fileno(), self._on_timer)
         self._open_links()
         for unit in self._units.values():
-            unit.start(self._checks)
+            unit.start()
         self._settle_all()
-        await self._scripts.start()
-        self._scheduler.apply(self._configuration.checks)
+        await self._start_scripts()
         await self._open_control()
         _log.info("vrrpd %s runs %d virtual routers", vrrpd.__version__, len(self._units))
+
+    async def _start_scripts(self) -> None:
+        try:
+            await self._scripts.start()
+        except ScriptHelperError as error:
+            # Checks then fail with this reason, and routers that depend on them are in FAULT.
+            _log.error("%s", error)
 
     async def _stop(self) -> None:
         for unit in self._units.values():
             unit.stop("shutdown")
         self._dataplane.flush()
-        await self._notifier.stop(STOP_SCRIPTS_LIMIT)
-        self._scheduler.close()
-        await self._scripts.close()
+        await self._notifier.stop(self._clock() + STOP_SCRIPTS_LIMIT)
+        await self._scheduler.close()
+        await self._scripts.close(0.0)
 
     def _close(self) -> None:
         # After an orderly stop these do nothing; after anything else no address is left behind.
@@ -171,13 +186,9 @@ class Daemon:
         self._virtual_addresses = frozenset(
             virtual.address for router in routers if router.priority != 255 for virtual in router.all_addresses
         )
-        known = {check.name: (CheckResult.UNKNOWN, "") for check in self._configuration.checks}
-        self._checks = known | {name: result for name, result in self._checks.items() if name in known}
 
     def _add_unit(self, config: VirtualRouterConfig) -> RouterUnit:
-        unit = RouterUnit(
-            config, self._table, self._dataplane, self, self._clock, self._is_virtual, self._address_refused
-        )
+        unit = RouterUnit(config, self._surroundings)
         self._units[unit.key] = unit
         self._units_by_runner[unit.runner] = unit
         link = self._links.get((config.interface, config.family))
@@ -210,7 +221,6 @@ class Daemon:
                 continue
             self._follow(link)
             link.listen()
-        self._monitor.watch(self._watched_indexes())
 
     def _follow(self, link: Link) -> None:
         self._unwatch(link)
@@ -225,10 +235,14 @@ class Daemon:
         if (descriptor := link.fileno()) is not None:
             self._loop.remove_reader(descriptor)
 
-    def _watched_indexes(self) -> frozenset[int]:
-        names = frozenset().union(*(unit.devices() for unit in self._units.values()))
-        interfaces = (self._table.interface(name) for name in names)
-        return frozenset(interface.index for interface in interfaces if interface is not None)
+    def _watch_interfaces(self) -> None:
+        """Asks the kernel about the interfaces that matter, and reads how they are now."""
+        routers = self._configuration.routers
+        if any(router.source_address is not None for router in routers):
+            self._monitor.watch(None)  # a configured source may be on any interface
+        else:
+            self._monitor.watch(frozenset().union(*(devices(router) for router in routers)))
+        self._table.replace(*self._monitor.snapshot())
 
     def _is_virtual(self, address: IPAddress) -> bool:
         return address in self._virtual_addresses
@@ -247,7 +261,7 @@ class Daemon:
                 whole = entry.prefix_length == (32 if isinstance(entry.address, IPv4Address) else 128)
                 if entry.ours or (self._configuration.leftovers_are_ours and whole):
                     _log.warning("withdrawing %s from %s: left behind by a predecessor", entry.address, device)
-                    self._dataplane.queue_message(encode_withdraw(entry, entry.index), None)
+                    self._dataplane.queue_message(encode_remove(entry), None)
                     self._table.apply(AddressRemoved(entry))
         self._dataplane.flush()
 
@@ -298,10 +312,9 @@ class Daemon:
         self._settle_all()
 
     def _check_changed(self, status: CheckStatus) -> None:
-        self._checks[status.name] = (CheckResult(status.state), status.reason)
         for unit in self._units.values():
             if any(tracked.check == status.name for tracked in unit.config.tracked_checks):
-                unit.evaluate(self._checks)
+                unit.evaluate()
                 self._schedule(unit.runner)
         self._settle()
 
@@ -315,7 +328,7 @@ class Daemon:
             self._evaluate(unit)
 
     def _evaluate(self, unit: RouterUnit) -> None:
-        unit.evaluate(self._checks)
+        unit.evaluate()
         self._schedule(unit.runner)
         self._settle()
 
@@ -326,10 +339,9 @@ class Daemon:
         for link in self._links.values():
             if link.interface in names:
                 self._follow(link)
-        self._monitor.watch(self._watched_indexes())
         for unit in self._units.values():
-            if names & unit.devices():
-                unit.evaluate(self._checks)
+            if names & devices(unit.config):
+                unit.evaluate()
 
     # -- one timer, one batch -------------------------------------------------------------------------------------
 
@@ -364,7 +376,7 @@ class Daemon:
         if notice.kind is NoticeKind.FAULTS_CHANGED:
             self._notify(unit, StateName.FAULT)
         elif notice.kind is NoticeKind.LOSING_ADVERTISEMENT:
-            self._notifier.lower_priority_received(unit.config.name, unit.config.notify, runner.router.priority)
+            self._notifier.lower_priority_heard(unit.config.name, unit.config.notify)
 
     def discarded(self, runner: Runner, source: IPAddress, discard: Discard) -> None:
         """Logs a discarded packet."""
@@ -406,26 +418,27 @@ class Daemon:
         if before.settings.network_namespace != configuration.settings.network_namespace:
             _log.warning("net_namespace takes effect at the next start only")
         self._take_configuration()
+        self._scheduler.apply(configuration.checks)
+        self._watch_interfaces()
         wanted = {router_key(router): router for router in configuration.routers}
         removed = [unit for key, unit in self._units.items() if key not in wanted]
         for unit in removed:
             self._remove_unit(unit, "removed from the configuration")
         new, changed, restarted = [], 0, 0
         for key, config in wanted.items():
-            unit = self._units.get(key)
-            if unit is None:
+            existing = self._units.get(key)
+            if existing is None:
                 new.append(self._add_unit(config))
-            elif needs_restart(unit.config, config):
-                self._remove_unit(unit, "restarted with a new configuration")
+            elif needs_restart(existing.config, config):
+                self._remove_unit(existing, "restarted with a new configuration")
                 new.append(self._add_unit(config))
                 restarted += 1
-            elif unit.config != config:
-                unit.reconfigure(config, self._checks)
+            elif existing.config != config:
+                existing.reconfigure(config)
                 changed += 1
         self._open_links()
         for unit in new:
-            unit.start(self._checks)
-        self._scheduler.apply(configuration.checks)
+            unit.start()
         self._claims.keep_only(configuration.routers)
         self._settle_all()
         self._reload_done(

@@ -7,53 +7,48 @@ the whole answer to the router.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from enum import Enum
+from typing import TypeAlias
 
-from vrrpd.config.model import IPAddress, VirtualRouterConfig
+from vrrpd.checks import CheckState, CheckStatus
+from vrrpd.config.model import VirtualRouterConfig
 from vrrpd.net.interfaces import InterfaceTable
+from vrrpd.protocol.datagram import IPAddress
 from vrrpd.protocol.events import Fault, FaultKind
 
-
-class CheckResult(Enum):
-    """What a check says so far."""
-
-    UNKNOWN = "unknown"
-    UP = "up"
-    DOWN = "down"
+CheckStatusOf: TypeAlias = Callable[[str], CheckStatus]
+"""Answers where the check of that name stands."""
 
 
 def current_faults(
     config: VirtualRouterConfig,
     table: InterfaceTable,
     source: IPAddress | None,
-    checks: Mapping[str, tuple[CheckResult, str]],
+    check_status: CheckStatusOf,
     refused: Mapping[IPAddress, str],
 ) -> tuple[Fault, ...]:
     """Every fault of one router: interfaces, source address, checks without weight, addresses the kernel refused.
 
-    ``checks`` maps a check's name to its result and the reason for it; ``refused`` a virtual address to the error.
+    ``refused`` maps a virtual address to the kernel's error.
     """
     faults = [*_interface_faults(config, table)]
-    if not faults and source is None:
+    if source is None and not faults:
         faults.append(Fault(FaultKind.SOURCE_ADDRESS, config.interface, why_no_source(config, table)))
     for tracked in config.tracked_interfaces:
         if tracked.weight == 0 and (problem := link_problem(table, tracked.interface)):
             detail = f"tracked interface {tracked.interface} {problem}"
             faults.append(Fault(FaultKind.TRACKED_INTERFACE, tracked.interface, detail))
     for name in (tracked.check for tracked in config.tracked_checks if tracked.weight == 0):
-        result, reason = checks[name]
-        if result is CheckResult.UNKNOWN:
+        status = check_status(name)
+        if status.state is CheckState.UNKNOWN:
             faults.append(Fault(FaultKind.AWAITING_CHECK, name, f"waiting for the first check ({name})"))
-        elif result is CheckResult.DOWN:
-            faults.append(Fault(FaultKind.CHECK, name, f"check {name} failed: {reason}"))
+        elif status.state is CheckState.DOWN:
+            faults.append(Fault(FaultKind.CHECK, name, f"check {name} failed: {status.reason}"))
     for address, error in refused.items():
         faults.append(Fault(FaultKind.INSTALL, str(address), f"the kernel refuses address {address}: {error}"))
     return tuple(faults)
 
 
-def current_weight(
-    config: VirtualRouterConfig, table: InterfaceTable, checks: Mapping[str, tuple[CheckResult, str]]
-) -> tuple[int, str]:
+def current_weight(config: VirtualRouterConfig, table: InterfaceTable, check_status: CheckStatusOf) -> tuple[int, str]:
     """The sum of all tracked weights and the parts that it is made of, for the log.
 
     A positive weight counts while its check is up or its interface is there, a negative one while it is not;
@@ -61,9 +56,9 @@ def current_weight(
     """
     parts: list[tuple[str, int]] = []
     for check in config.tracked_checks:
-        result, _ = checks[check.check]
-        if check.weight and result is not CheckResult.UNKNOWN:
-            parts.append((f"check {check.check}", _counted(check.weight, check.reverse, result is CheckResult.UP)))
+        state = check_status(check.check).state
+        if check.weight and state is not CheckState.UNKNOWN:
+            parts.append((f"check {check.check}", _counted(check.weight, check.reverse, state is CheckState.UP)))
     for tracked in config.tracked_interfaces:
         if tracked.weight:
             up = link_problem(table, tracked.interface) is None
@@ -88,7 +83,7 @@ def why_no_source(config: VirtualRouterConfig, table: InterfaceTable) -> str:
     """The sentence for the log when ``find_source`` found nothing."""
     if config.source_address is not None:
         return f"source address {config.source_address} is not an address of this host"
-    return table.why_no_source(config.interface, config.family)
+    return table.why_no_source(config.interface, config.family) or "no usable source address"
 
 
 def link_problem(table: InterfaceTable, name: str) -> str | None:

@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Callable, Hashable
 from typing import Final, Protocol
 
-from vrrpd.config.model import DEFAULT_GROUPS, Family, IPAddress
+from vrrpd.config.model import DEFAULT_GROUPS, Family
 from vrrpd.net.interfaces import Interface
 from vrrpd.net.sockets import Receiver
-from vrrpd.protocol.datagram import Datagram
+from vrrpd.protocol.datagram import Datagram, IPAddress
 from vrrpd.protocol.discard import Discard, DiscardReason
 from vrrpd.protocol.packet import decode
 from vrrpd.runner import Runner
@@ -127,5 +127,5 @@ class Link:
             return
         self.discarded[DiscardReason.VRID] += 1
         if self._log_unknown_vrids:
-            discard = Discard(DiscardReason.VRID, f"virtual router id is {vrid}, which is not configured here")
-            self._log_discard((datagram.source, vrid), "", datagram.source, self.interface, discard)
+            foreign = Discard(DiscardReason.VRID, f"virtual router id is {vrid}, which is not configured here")
+            self._log_discard((datagram.source, vrid), "", datagram.source, self.interface, foreign)

@@ -11,10 +11,8 @@ from vrrpd.runner import RunnerSettings
 
 def runner_settings(config: VirtualRouterConfig) -> RunnerSettings:
     """Everything a runner needs of one ``vrrp_instance``."""
-    if config.multicast_group is not None:
-        destinations = (config.multicast_group,)
-    else:
-        destinations = tuple(peer.address for peer in config.unicast_peers)
+    group = config.multicast_group
+    destinations = tuple(peer.address for peer in config.unicast_peers) if group is None else (group,)
     return RunnerSettings(
         name=config.name,
         parameters=router_parameters(config),

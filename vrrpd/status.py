@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, TypeAlias, TypeVar
 
+from vrrpd.checks import CheckStatus
 from vrrpd.protocol.actions import StateName
 from vrrpd.protocol.events import FaultKind
 from vrrpd.protocol.peers import Peer
@@ -92,9 +93,26 @@ def router_status(unit: RouterUnit, now: float) -> JsonObject:
     }
 
 
+def check_status(status: CheckStatus, now: float) -> JsonObject:
+    """One check; ``now`` is the event loop's clock."""
+    return {
+        "name": status.name,
+        "state": status.state.value,
+        "reason": status.reason,
+        "time_in_state": round(now - status.since, 6),
+        "last_result": status.last_result,
+        "last_run": None if status.last_run is None else round(now - status.last_run, 6),
+        "last_duration": None if status.last_duration is None else round(status.last_duration, 6),
+        "runs": status.runs,
+        "failures": status.failures,
+        "skipped": status.skipped,
+        "consecutive": status.consecutive,
+    }
+
+
 def text_table(document: JsonObject) -> str:
     """The status document for a person: one line for each router, and one for each thing that is wrong."""
-    rows = [("ROUTER", "STATE", "FOR", "PRIORITY", "MASTER", "INTERFACE", "VRID", "ADDRESSES")]
+    rows: list[tuple[str, ...]] = [("ROUTER", "STATE", "FOR", "PRIORITY", "MASTER", "INTERFACE", "VRID", "ADDRESSES")]
     notes: list[str] = []
     for router in document["routers"]:
         rows.append(_row(router))

@@ -16,11 +16,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from vrrpd.config.model import AnnouncementPolicy, Family, IPAddress, VirtualAddress, VirtualRouterConfig
+from vrrpd.config.model import AnnouncementPolicy, Family, VirtualAddress, VirtualRouterConfig
 from vrrpd.net.announce import FrameSender, Pacer, announcement
-from vrrpd.net.interfaces import InterfaceTable
+from vrrpd.net.interfaces import InterfaceTable, lost_with
 from vrrpd.net.netlink import AddressWriter, encode_install, encode_restore, encode_withdraw
 from vrrpd.net.sockets import Transmitter
+from vrrpd.protocol.datagram import IPAddress
 
 _log = logging.getLogger("vrrpd.dataplane")
 
@@ -150,8 +151,8 @@ class LinuxDataplane:
         except OSError as error:
             _log.warning("cannot announce on interface number %d: %s", index, error.strerror)
             return
-        if error := sender.send(frame):
-            _log.warning("an announcement on interface number %d was not sent: %s", index, error.strerror)
+        if problem := sender.send(frame):
+            _log.warning("an announcement on interface number %d was not sent: %s", index, problem.strerror)
 
 
 class RouterPort:
@@ -186,7 +187,7 @@ class RouterPort:
         interfaces = {virtual.device: self._table.interface(virtual.device) for virtual in self.config.all_addresses}
         bound_to = (
             self.config.all_addresses,
-            tuple((name, entry and (entry.index, entry.mac, entry.broadcast)) for name, entry in interfaces.items()),
+            tuple((name, entry and (entry.index, entry.mac, entry.arp)) for name, entry in interfaces.items()),
         )
         if bound_to == self._bound_to:
             return
@@ -196,12 +197,15 @@ class RouterPort:
             interface = interfaces[virtual.device]
             if interface is None:
                 continue
+            announced = interface.arp and len(interface.mac) == 6
             self._prepared[virtual.address] = _Prepared(
                 virtual=virtual,
                 index=interface.index,
                 install=encode_install(virtual, interface.index),
                 withdraw=encode_withdraw(virtual, interface.index),
-                frame=announcement(interface.mac, virtual.address) if interface.broadcast else None,
+                frame=announcement(interface.mac, virtual.address)
+                if interface.arp and len(interface.mac) == 6
+                else None,
             )
 
     def use_source(self, source: IPAddress | None) -> str | None:
@@ -288,7 +292,7 @@ class RouterPort:
             return
         if code == errno.EEXIST:
             prepared = self._prepared.get(address)
-            if prepared is not None and not self._table.is_ours(prepared.virtual.device, address):
+            if prepared is not None and not self._is_ours(prepared):
                 self.installed.discard(address)
                 self.was_there.add(address)
                 _log.warning(
@@ -301,14 +305,21 @@ class RouterPort:
         self.installed.discard(address)
         self._on_refused(address, os.strerror(code))
 
+    def _is_ours(self, prepared: _Prepared) -> bool:
+        virtual = prepared.virtual
+        entries = self._table.entries(virtual.device, virtual.address)
+        return any(entry.ours and entry.prefix_length == virtual.prefix_length for entry in entries)
+
     def _restore_neighbours(self, going: list[_Prepared]) -> None:
         """Puts back what the kernel deletes along with a primary address where promote_secondaries is off."""
         gone = {prepared.virtual.address for prepared in going}
         for prepared in going:
-            device = prepared.virtual.device
-            for neighbour in self._table.lost_with(device, prepared.virtual.address):
-                if neighbour.address in gone:
-                    continue
-                gone.add(neighbour.address)
-                _log.info("(%s) putting %s back on %s", self.config.name, neighbour.address, device)
-                self._shared.queue_message(encode_restore(neighbour), None)
+            virtual = prepared.virtual
+            if virtual.prefix_length == 32:
+                continue  # alone in its subnet: nothing goes with it
+            present = self._table.addresses(virtual.device)
+            for entry in self._table.entries(virtual.device, virtual.address):
+                for neighbour in lost_with(entry, present):
+                    if neighbour.address not in gone:
+                        gone.add(neighbour.address)
+                        self._shared.queue_message(encode_restore(neighbour), None)
