@@ -2,7 +2,7 @@
 
 It is run alone, without its package, and imports next to nothing, which keeps it small and quick to fork; the daemon's
 side imports the message layout from here. A message is one packet on a Unix SOCK_SEQPACKET socket: a marshalled tuple,
-both ends being the same interpreter. When the other end closes, for whatever reason, the helper kills what runs and ends.
+both ends being the same interpreter. When the other end closes, the helper kills what runs and ends.
 
 Each script gets a session and process group of its own, stdin from /dev/null, stdout and stderr into one pipe, default
 signals and the environment it is given. Looking up users, searching PATH and exec itself happen in the forked child, so

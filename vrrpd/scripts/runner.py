@@ -62,7 +62,7 @@ class _Pending:
 
     result: asyncio.Future[ScriptResult]
     limit: float
-    on_timeout: Callable[[], None] | None
+    on_timeout: Callable[[ScriptResult], None] | None
     watchdog: asyncio.TimerHandle | None = None
 
 
@@ -126,11 +126,11 @@ class ScriptRunner:
         timeout: float,
         arguments: Sequence[str] = (),
         environment: Mapping[str, str] = _NOTHING,
-        on_timeout: Callable[[], None] | None = None,
+        on_timeout: Callable[[ScriptResult], None] | None = None,
     ) -> ScriptResult:
         """Runs a command with ``arguments`` appended; returns what became of it when it is dead.
 
-        After ``timeout`` seconds ``on_timeout`` is called and the script is killed with its whole process group. The
+        After ``timeout`` seconds ``on_timeout`` gets a first result and the script is killed with its whole process group. The
         result comes when it is dead: 0.2 s later when it ignores SIGTERM, and never before a system call returns that
         even SIGKILL does not end. Cancelling kills it as well, and does not wait for that.
         """
@@ -241,7 +241,7 @@ class _HelperProcess:
         return self._process.pid
 
     async def run(
-        self, number: int, request: bytes, limit: float, on_timeout: Callable[[], None] | None
+        self, number: int, request: bytes, limit: float, on_timeout: Callable[[ScriptResult], None] | None
     ) -> ScriptResult:
         """Sends one request and waits for its end."""
         pending = _Pending(self._loop.create_future(), limit, on_timeout)
@@ -315,13 +315,14 @@ class _HelperProcess:
                     self.ready.set_result(warning)
             case (helper.STARTED, number, int(pid)):
                 self.pids[number] = pid
-            case (helper.OVERDUE, number, _):
+            case (helper.OVERDUE, number, bytes(output)):
                 pending = self._pending.get(number)
                 if pending is not None:
                     if pending.watchdog is not None:
                         pending.watchdog.cancel()
                     if pending.on_timeout is not None:
-                        pending.on_timeout()
+                        text = output.decode("utf-8", "replace")
+                        pending.on_timeout(ScriptResult(TimedOut(pending.limit), text, pending.limit))
             case (helper.ENDED, number, how, value, duration, bytes(output)):
                 self.pids.pop(number, None)
                 pending = self._pending.pop(number, None)
