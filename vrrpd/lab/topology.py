@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface
 from pathlib import Path
 from types import TracebackType
@@ -166,6 +167,10 @@ class Bridge:
         # The switch itself takes no part: else its own router solicitations and reports would be on the wire.
         if _has_ipv6():
             namespace.call(lambda: _write_sysctl("net.ipv6.conf.default.disable_ipv6", 1))
+        # Where a machine filters bridged packets, the bridge drops those with a wrong header checksum: a wire does not.
+        for setting in ("arptables", "ip6tables", "iptables"):
+            if Path(f"/proc/sys/net/bridge/bridge-nf-call-{setting}").exists():
+                namespace.call(partial(_write_sysctl, f"net.bridge.bridge-nf-call-{setting}", 0))
         netlink.add_bridge(name)
 
     def __repr__(self) -> str:
