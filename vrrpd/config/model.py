@@ -12,9 +12,9 @@ from enum import Enum
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final, Literal, TypeAlias
 
+from vrrpd.protocol.datagram import IPAddress
 from vrrpd.protocol.timing import DEFAULT_DOWN_ADVERTISEMENTS, Version
 
-IPAddress: TypeAlias = IPv4Address | IPv6Address
 Family: TypeAlias = Literal[4, 6]
 
 DEFAULT_GROUPS: Final[dict[Family, IPAddress]] = {4: IPv4Address("224.0.0.18"), 6: IPv6Address("ff02::12")}

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
-from typing import Final
+from typing import Final, TypeAlias
 
 from vrrpd.protocol.discard import Discard, DiscardReason
+
+IPAddress: TypeAlias = IPv4Address | IPv6Address
 
 VRRP_PROTOCOL: Final = 112
 """IP protocol number / IPv6 next header of VRRP (RFC 9568 sections 5.1.1.4 and 5.1.2.4)."""
@@ -21,8 +23,8 @@ _MINIMUM_IPV4_HEADER: Final = 20
 class Datagram:
     """One VRRP message with the facts of the packet that carried it."""
 
-    source: IPv4Address | IPv6Address
-    destination: IPv4Address | IPv6Address
+    source: IPAddress
+    destination: IPAddress
     hop_limit: int | None
     """TTL or hop limit, 0 to 255; None where the kernel did not deliver it."""
     message: bytes

@@ -1,0 +1,120 @@
+"""The control socket: one request, one answer, one connection; only for the daemon's own user and root.
+
+Requests and answers are a line of JSON each. There is nothing here that runs, writes or changes anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+from vrrpd import rundir
+
+Answer: TypeAlias = Callable[[], Awaitable[dict[str, Any]]]
+
+MAXIMUM_REQUEST: Final = 4096
+REQUEST_TIMEOUT: Final = 5.0
+"""Seconds that a client may take, in both directions."""
+MAXIMUM_CLIENTS: Final = 16
+
+_UCRED: Final = struct.Struct("3i")
+
+
+class ControlError(Exception):
+    """The daemon cannot be asked, or did not answer; ``str()`` says why and what was tried."""
+
+
+class ControlServer:
+    """Answers requests on a Unix socket."""
+
+    def __init__(self, path: Path, commands: dict[str, Answer]) -> None:
+        self.path = path
+        self._commands = commands
+        self._clients = 0
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Opens the socket; a leftover of a process that is gone is replaced (the instance claim is ours)."""
+        self.path.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        try:
+            listener.bind(str(self.path))
+            self.path.chmod(0o600)
+            self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=MAXIMUM_REQUEST)
+        except BaseException:
+            listener.close()
+            raise
+
+    def close(self) -> None:
+        """Closes the socket and takes its name away."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+            self.path.unlink(missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._clients += 1
+        try:
+            if self._clients <= MAXIMUM_CLIENTS and _trusted(writer):
+                async with asyncio.timeout(REQUEST_TIMEOUT):
+                    answer = await self._answer(await reader.readline())
+                    writer.write(json.dumps(answer).encode() + b"\n")
+                    await writer.drain()
+        except (TimeoutError, OSError, ValueError):
+            pass  # a client that is slow, gone or talks nonsense is its own problem
+        finally:
+            self._clients -= 1
+            writer.close()
+
+    async def _answer(self, line: bytes) -> dict[str, Any]:
+        try:
+            request = json.loads(line)
+            command = request["command"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return {"error": 'not a request: expected one line of JSON such as {"command": "status"}'}
+        answer = self._commands.get(command) if isinstance(command, str) else None
+        if answer is None:
+            return {"error": f"unknown command, expected one of: {', '.join(sorted(self._commands))}"}
+        return await answer()
+
+
+def ask(command: str, namespace: int, instance: str) -> dict[str, Any]:
+    """Asks the daemon of a network namespace and instance; raises ``ControlError``."""
+    name = rundir.control_socket_name(namespace, instance)
+    paths = [directory / name for directory in rundir.candidates()]
+    for path in paths:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as client:
+            client.settimeout(REQUEST_TIMEOUT)
+            try:
+                client.connect(str(path))
+            except (FileNotFoundError, ConnectionRefusedError):
+                continue
+            except OSError as error:
+                raise ControlError(f"cannot ask the daemon at {path}: {error.strerror or error}") from None
+            return _exchange(client, command, path)
+    tried = ", ".join(str(path) for path in paths)
+    raise ControlError(f"no vrrpd answers for instance {instance!r} in this network namespace (tried {tried})")
+
+
+def _exchange(client: socket.socket, command: str, path: Path) -> dict[str, Any]:
+    try:
+        client.sendall(json.dumps({"command": command}).encode() + b"\n")
+        answer = b"".join(iter(lambda: client.recv(65536), b""))
+        document = json.loads(answer)
+    except (OSError, ValueError) as error:
+        raise ControlError(f"the daemon at {path} gave no usable answer: {error}") from None
+    if not isinstance(document, dict) or "error" in document:
+        raise ControlError(f"the daemon at {path} refused: {document}")
+    return document
+
+
+def _trusted(writer: asyncio.StreamWriter) -> bool:
+    sock = writer.get_extra_info("socket")
+    _, uid, _ = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+    return uid in (0, os.geteuid())

@@ -1,0 +1,489 @@
+"""The composition root: the only file that knows everything.
+
+Sockets, netlink, timers, checks and scripts are joined to the virtual routers here. Every callback of the event loop
+follows one pattern: take in what there is, let the routers answer, and ``_settle``: hand the batch to the kernel and
+arm the one timer for whoever is due next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable
+from ipaddress import IPv4Address
+from typing import Any, Final
+
+import vrrpd
+from vrrpd import rundir
+from vrrpd.checks import CheckScheduler, CheckStatus
+from vrrpd.claims import ClaimedElsewhere, Claims
+from vrrpd.config.model import Configuration, ConfigurationError, Diagnostic, Family, VirtualRouterConfig
+from vrrpd.control import ControlServer
+from vrrpd.journal import Journal
+from vrrpd.links import Link
+from vrrpd.net.dataplane import LinuxDataplane
+from vrrpd.net.interfaces import AddressRemoved, InterfaceTable, LinkRemoved, Overrun
+from vrrpd.net.netlink import InterfaceMonitor, encode_remove
+from vrrpd.net.timer import DeadlineQueue, KernelTimer
+from vrrpd.notify import Notifier
+from vrrpd.protocol.actions import Notice, NoticeKind, StateChanged, StateName
+from vrrpd.protocol.datagram import IPAddress
+from vrrpd.protocol.discard import Discard
+from vrrpd.protocol.events import FaultKind
+from vrrpd.runner import Runner
+from vrrpd.scripts.runner import ScriptHelperError, ScriptRunner
+from vrrpd.status import SCHEMA, check_status, router_status, timestamp
+from vrrpd.unit import REFUSAL_RETRY_DELAY, RouterKey, RouterUnit, Surroundings, devices, needs_restart, router_key
+
+_log = logging.getLogger("vrrpd")
+
+MONITOR_EVENTS_PER_TURN: Final = 256
+"""Netlink events taken in before timers and packets get their turn."""
+STOP_SCRIPTS_LIMIT: Final = 0.7
+"""Seconds that notify_stop scripts may take, so that SIGTERM to exit stays under a second."""
+ROUTERS_PER_STATUS_SLICE: Final = 16
+"""Routers described in one go: a status request never delays an advertisement by more than these take."""
+
+Loader = Callable[[], tuple[Configuration, tuple[Diagnostic, ...]]]
+
+
+class StartupError(Exception):
+    """The daemon cannot run here; ``str()`` says why."""
+
+
+class Daemon:
+    """All virtual routers of one configuration in one network namespace."""
+
+    def __init__(self, configuration: Configuration, load: Loader, instance: str) -> None:
+        self._configuration = configuration
+        self._load = load
+        self._instance = instance
+        self._clock = time.monotonic
+        self._started = time.time()
+        self._reloads: dict[str, Any] = {"count": 0, "failed": 0, "last": None}
+        self._stopping = asyncio.Event()
+        self._units: dict[RouterKey, RouterUnit] = {}
+        self._units_by_runner: dict[Runner, RouterUnit] = {}
+        self._links: dict[tuple[str, Family], Link] = {}
+        self._virtual_addresses: frozenset[IPAddress] = frozenset()
+        self._notified: dict[RouterKey, StateName] = {}
+        self._address_removed = False
+        self._claims = Claims()
+        self._journal = Journal(self._clock)
+        self._queue: DeadlineQueue[RouterKey] = DeadlineQueue()
+        self._table = InterfaceTable()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._control: ControlServer | None = None
+
+    # -- life -----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Runs until SIGTERM or SIGINT; raises ``StartupError`` or ``ClaimedElsewhere`` before anything is touched."""
+        self._loop = asyncio.get_running_loop()
+        self._claims.claim_instance(self._instance)
+        self._claims.claim_routers(self._configuration.routers)
+        self._open_kernel()
+        try:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._loop.add_signal_handler(number, self._stopping.set)
+            self._loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self._reload()))
+            await self._start()
+            await self._stopping.wait()
+            _log.info("stopping")
+            await self._stop()
+        finally:
+            self._close()
+
+    def _open_kernel(self) -> None:
+        try:
+            self._monitor = InterfaceMonitor()
+            self._dataplane = LinuxDataplane(self._table, self._clock)
+            self._timer = KernelTimer()
+        except OSError as error:
+            raise StartupError(f"cannot open the kernel's interfaces: {error.strerror}") from error
+        self._watch_interfaces()
+
+    async def _start(self) -> None:
+        self._scripts = ScriptRunner()
+        self._notifier = Notifier(self._scripts)
+        self._scheduler = CheckScheduler(self._configuration.checks, self._scripts, self._check_changed)
+        self._scheduler.start()
+        self._surroundings = Surroundings(
+            table=self._table,
+            dataplane=self._dataplane,
+            observer=self,
+            clock=self._clock,
+            check_status=self._scheduler.status,
+            is_virtual=self._is_virtual,
+            on_refused=self._address_refused,
+        )
+        self._withdraw_leftovers()
+        self._take_configuration()
+        for config in self._configuration.routers:
+            self._add_unit(config)
+        self._loop.add_reader(self._monitor.fileno(), self._on_monitor)
+        self._loop.add_reader(self._timer.fileno(), self._on_timer)
+        self._open_links()
+        for unit in self._units.values():
+            unit.start()
+        self._settle_all()
+        await self._start_scripts()
+        await self._open_control()
+        _log.info("vrrpd %s runs %d virtual routers", vrrpd.__version__, len(self._units))
+
+    async def _start_scripts(self) -> None:
+        try:
+            await self._scripts.start()
+        except ScriptHelperError as error:
+            # Checks then fail with this reason, and routers that depend on them are in FAULT.
+            _log.error("%s", error)
+
+    async def _stop(self) -> None:
+        for unit in self._units.values():
+            unit.stop("shutdown")
+        self._dataplane.flush()
+        await self._notifier.stop(self._clock() + STOP_SCRIPTS_LIMIT)
+        await self._scheduler.close()
+        await self._scripts.close(0.0)
+
+    def _close(self) -> None:
+        # After an orderly stop these do nothing; after anything else no address is left behind.
+        for unit in self._units.values():
+            unit.stop("the daemon ends")
+        if self._control is not None:
+            self._control.close()
+        for link in self._links.values():
+            self._unwatch(link)
+            link.close()
+        for unit in self._units.values():
+            unit.close()
+        for descriptor in (self._monitor.fileno(), self._timer.fileno()):
+            self._loop.remove_reader(descriptor)
+        self._dataplane.close()
+        self._timer.close()
+        self._monitor.close()
+        self._claims.close()
+
+    async def _open_control(self) -> None:
+        try:
+            directory = rundir.writable_run_directory()
+            name = rundir.control_socket_name(rundir.network_namespace_id(), self._instance)
+            control = ControlServer(directory / name, {"status": self._status})
+            await control.start()
+        except (rundir.NoRunDirectory, OSError) as error:
+            _log.warning("no control socket, so no `vrrpd status`: %s", error)
+            return
+        self._control = control
+
+    # -- routers and links ----------------------------------------------------------------------------------------
+
+    def _take_configuration(self) -> None:
+        """Derives what follows from the configuration as a whole."""
+        routers = self._configuration.routers
+        self._virtual_addresses = frozenset(
+            virtual.address for router in routers if router.priority != 255 for virtual in router.all_addresses
+        )
+
+    def _add_unit(self, config: VirtualRouterConfig) -> RouterUnit:
+        unit = RouterUnit(config, self._surroundings)
+        self._units[unit.key] = unit
+        self._units_by_runner[unit.runner] = unit
+        link = self._links.get((config.interface, config.family))
+        if link is None:
+            unknown = self._configuration.settings.log_unknown_vrids
+            link = Link(config.interface, config.family, unknown, self._journal.discarded)
+            self._links[config.interface, config.family] = link
+        link.routers[config.vrid] = unit.runner
+        link.groups[config.vrid] = config.multicast_group
+        return unit
+
+    def _remove_unit(self, unit: RouterUnit, reason: str) -> None:
+        unit.stop(reason)
+        self._dataplane.flush()
+        unit.close()
+        self._queue.schedule(unit.key, None)
+        del self._units[unit.key], self._units_by_runner[unit.runner]
+        self._notified.pop(unit.key, None)
+        link = self._links[unit.config.interface, unit.config.family]
+        link.routers.pop(unit.config.vrid, None)
+        link.groups.pop(unit.config.vrid, None)
+
+    def _open_links(self) -> None:
+        """Brings every receiving socket in step with interfaces and routers."""
+        for key, link in list(self._links.items()):
+            if not link.routers:
+                self._unwatch(link)
+                link.close()
+                del self._links[key]
+                continue
+            self._follow(link)
+            link.listen()
+
+    def _follow(self, link: Link) -> None:
+        self._unwatch(link)
+        try:
+            link.follow(self._table.interface(link.interface))
+        except OSError as error:
+            _log.warning("cannot listen on %s (IPv%d): %s", link.interface, link.family, error.strerror)
+        if (descriptor := link.fileno()) is not None:
+            self._loop.add_reader(descriptor, self._on_packets, link)
+
+    def _unwatch(self, link: Link) -> None:
+        if (descriptor := link.fileno()) is not None:
+            self._loop.remove_reader(descriptor)
+
+    def _watch_interfaces(self) -> None:
+        """Asks the kernel about the interfaces that matter, and reads how they are now."""
+        routers = self._configuration.routers
+        if any(router.source_address is not None for router in routers):
+            self._monitor.watch(None)  # a configured source may be on any interface
+        else:
+            self._monitor.watch(frozenset().union(*(devices(router) for router in routers)))
+        self._table.replace(*self._monitor.snapshot())
+
+    def _is_virtual(self, address: IPAddress) -> bool:
+        return address in self._virtual_addresses
+
+    def _withdraw_leftovers(self) -> None:
+        """Takes off what a predecessor that was killed left behind, and only what is known to be that."""
+        wanted = {
+            (virtual.device, virtual.address)
+            for router in self._configuration.routers
+            for virtual in router.all_addresses
+        }
+        for device in sorted({device for device, _ in wanted}):
+            for entry in self._table.addresses(device):
+                if (device, entry.address) not in wanted:
+                    continue
+                whole = entry.prefix_length == (32 if isinstance(entry.address, IPv4Address) else 128)
+                if entry.ours or (self._configuration.leftovers_are_ours and whole):
+                    _log.warning("withdrawing %s from %s: left behind by a predecessor", entry.address, device)
+                    self._dataplane.queue_message(encode_remove(entry), None)
+                    self._table.apply(AddressRemoved(entry))
+        self._dataplane.flush()
+
+    # -- callbacks of the event loop ------------------------------------------------------------------------------
+
+    def _on_packets(self, link: Link) -> None:
+        self._drain(link)
+        self._settle()
+
+    def _drain(self, link: Link) -> None:
+        own = frozenset(entry.address for entry in self._table.addresses(link.interface) if not entry.ours)
+        link.drain(own, self._schedule)
+
+    def _on_timer(self) -> None:
+        self._timer.acknowledge()
+        # What is already in the sockets came first: a daemon that was kept from running does not depose a master
+        # whose advertisements are waiting to be read.
+        for link in self._links.values():
+            self._drain(link)
+        for key in self._queue.due(self._clock()):
+            unit = self._units.get(key)
+            if unit is not None:
+                unit.runner.expire()
+                self._schedule(unit.runner)
+        self._settle()
+
+    def _on_monitor(self) -> None:
+        events = self._monitor.receive(MONITOR_EVENTS_PER_TURN)
+        affected: set[str] = set()
+        removed = False
+        for event in events:
+            if isinstance(event, Overrun):
+                _log.warning("netlink events were lost: reading all interfaces and addresses again")
+                affected |= self._table.replace(*self._monitor.snapshot())
+                removed = True
+                continue
+            affected |= self._table.apply(event)
+            removed = removed or isinstance(event, AddressRemoved)
+            if isinstance(event, LinkRemoved):
+                self._dataplane.forget_interface(event.index)
+        self._address_removed = removed or self._address_removed
+        everything_read = len(events) < MONITOR_EVENTS_PER_TURN
+        self._interfaces_changed(affected)
+        if everything_read and self._address_removed:
+            self._address_removed = False
+            for unit in self._units.values():
+                unit.restore_lost_addresses()
+        self._settle_all()
+
+    def _check_changed(self, status: CheckStatus) -> None:
+        for unit in self._units.values():
+            if any(tracked.check == status.name for tracked in unit.config.tracked_checks):
+                unit.evaluate()
+                self._schedule(unit.runner)
+        self._settle()
+
+    def _address_refused(self, unit: RouterUnit) -> None:
+        self._loop.call_soon(self._evaluate, unit)
+        self._loop.call_later(REFUSAL_RETRY_DELAY, self._retry_refused, unit)
+
+    def _retry_refused(self, unit: RouterUnit) -> None:
+        if self._units.get(unit.key) is unit:
+            unit.forget_refusals()
+            self._evaluate(unit)
+
+    def _evaluate(self, unit: RouterUnit) -> None:
+        unit.evaluate()
+        self._schedule(unit.runner)
+        self._settle()
+
+    def _interfaces_changed(self, names: Iterable[str]) -> None:
+        names = set(names)
+        if not names:
+            return
+        for link in self._links.values():
+            if link.interface in names:
+                self._follow(link)
+        for unit in self._units.values():
+            if names & devices(unit.config):
+                unit.evaluate()
+
+    # -- one timer, one batch -------------------------------------------------------------------------------------
+
+    def _schedule(self, runner: Runner) -> None:
+        unit = self._units_by_runner.get(runner)
+        if unit is not None:
+            self._queue.schedule(unit.key, runner.deadline)
+
+    def _settle(self) -> None:
+        self._dataplane.flush()
+        deadlines = [self._queue.next_deadline, self._dataplane.deadline]
+        self._timer.arm(min((deadline for deadline in deadlines if deadline is not None), default=None))
+
+    def _settle_all(self) -> None:
+        for unit in self._units.values():
+            self._schedule(unit.runner)
+        self._settle()
+
+    # -- what runners report (runner.Observer) --------------------------------------------------------------------
+
+    def state_changed(self, runner: Runner, change: StateChanged) -> None:
+        """Logs a change of state and starts the notify scripts."""
+        unit = self._units_by_runner[runner]
+        unit.last_change_wall_clock = time.time()
+        self._journal.state_changed(unit.config.name, change)
+        self._notify(unit, change.state)
+
+    def noticed(self, runner: Runner, notice: Notice) -> None:
+        """Logs a notice and starts the script that belongs to it."""
+        unit = self._units_by_runner[runner]
+        self._journal.noticed(unit.config.name, notice)
+        if notice.kind is NoticeKind.FAULTS_CHANGED:
+            self._notify(unit, StateName.FAULT)
+        elif notice.kind is NoticeKind.LOSING_ADVERTISEMENT:
+            self._notifier.lower_priority_heard(unit.config.name, unit.config.notify)
+
+    def discarded(self, runner: Runner, source: IPAddress, discard: Discard) -> None:
+        """Logs a discarded packet."""
+        config = self._units_by_runner[runner].config
+        self._journal.discarded((source, discard.reason), config.name, source, config.interface, discard)
+
+    def _notify(self, unit: RouterUnit, state: StateName) -> None:
+        """Runs notify scripts when the state that users see has changed: waiting for a first check is none."""
+        waiting = all(fault.kind is FaultKind.AWAITING_CHECK for fault in unit.faults)
+        if state is StateName.FAULT and waiting:
+            return
+        if self._notified.get(unit.key) is state:
+            return
+        self._notified[unit.key] = state
+        shown = "STOP" if state is StateName.INIT else state.value
+        self._notifier.state_changed(unit.config.name, unit.config.notify, shown, unit.runner.router.priority)
+
+    # -- reload ---------------------------------------------------------------------------------------------------
+
+    async def _reload(self) -> None:
+        """SIGHUP: parse, validate, compare, commit. A broken configuration changes nothing."""
+        try:
+            # In a thread: reading a large file must not delay an advertisement.
+            configuration, warnings = await asyncio.to_thread(self._load)
+            self._claims.claim_routers(configuration.routers)
+        except (ConfigurationError, ClaimedElsewhere, OSError) as error:
+            self._reloads["failed"] += 1
+            lines = error.diagnostics if isinstance(error, ConfigurationError) else (error,)
+            for line in lines:
+                _log.error("%s", line)
+            self._reload_done("refused", "the configuration was not taken over, everything goes on as before")
+            return
+        for warning in warnings:
+            _log.warning("%s", warning)
+        self._commit(configuration)
+
+    def _commit(self, configuration: Configuration) -> None:
+        before, self._configuration = self._configuration, configuration
+        if before.settings.network_namespace != configuration.settings.network_namespace:
+            _log.warning("net_namespace takes effect at the next start only")
+        self._take_configuration()
+        self._scheduler.apply(configuration.checks)
+        self._watch_interfaces()
+        wanted = {router_key(router): router for router in configuration.routers}
+        removed = [unit for key, unit in self._units.items() if key not in wanted]
+        for unit in removed:
+            self._remove_unit(unit, "removed from the configuration")
+        new, changed, restarted = [], 0, 0
+        for key, config in wanted.items():
+            existing = self._units.get(key)
+            if existing is None:
+                new.append(self._add_unit(config))
+            elif needs_restart(existing.config, config):
+                self._remove_unit(existing, "restarted with a new configuration")
+                new.append(self._add_unit(config))
+                restarted += 1
+            elif existing.config != config:
+                existing.reconfigure(config)
+                changed += 1
+        self._open_links()
+        for unit in new:
+            unit.start()
+        self._claims.keep_only(configuration.routers)
+        self._settle_all()
+        self._reload_done(
+            "done",
+            f"{len(new) - restarted} virtual routers added, {len(removed)} removed, {restarted} restarted, "
+            f"{changed} changed in place, {len(wanted) - len(new) - changed} untouched",
+        )
+
+    def _reload_done(self, result: str, text: str) -> None:
+        self._reloads["count"] += 1
+        self._reloads["last"] = {"time": timestamp(time.time()), "result": result, "detail": text}
+        _log.log(logging.INFO if result == "done" else logging.ERROR, "reload %s: %s", result, text)
+
+    # -- status ---------------------------------------------------------------------------------------------------
+
+    async def _status(self) -> dict[str, Any]:
+        routers = []
+        for position, unit in enumerate(list(self._units.values()), 1):
+            routers.append(router_status(unit, self._clock()))
+            if position % ROUTERS_PER_STATUS_SLICE == 0:
+                await asyncio.sleep(0)
+        now = self._clock()
+        return {
+            "schema": SCHEMA,
+            "version": vrrpd.__version__,
+            "pid": os.getpid(),
+            "instance": self._instance,
+            "network_namespace": rundir.network_namespace_id(),
+            "configuration": self._configuration.source,
+            "started": timestamp(self._started),
+            "reloads": self._reloads,
+            "routers": routers,
+            "checks": [check_status(status, now) for status in self._scheduler.statuses()],
+            "links": [
+                {
+                    "interface": link.interface,
+                    "family": f"ipv{link.family}",
+                    "vrids": sorted(link.routers),
+                    "discarded": {reason.value: count for reason, count in link.discarded.items()},
+                }
+                for link in self._links.values()
+            ],
+        }
+
+    def _spawn(self, work: Any) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,131 @@
+"""What is heard: one receiving socket for each (interface, family), and the way from a packet to its router.
+
+Decodes, counts what is thrown away and why, and hands the rest to the runner of its virtual router id. Knows the event
+loop only as something to be called by: ``drain`` takes whatever is waiting.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Hashable
+from typing import Final, Protocol
+
+from vrrpd.config.model import DEFAULT_GROUPS, Family
+from vrrpd.net.interfaces import Interface
+from vrrpd.net.sockets import Receiver
+from vrrpd.protocol.datagram import Datagram, IPAddress
+from vrrpd.protocol.discard import Discard, DiscardReason
+from vrrpd.protocol.packet import decode
+from vrrpd.runner import Runner
+
+_log = logging.getLogger("vrrpd.links")
+
+PACKETS_PER_TURN: Final = 512
+"""Packets taken from one socket before timers and other sockets get their turn."""
+
+
+class DiscardLog(Protocol):
+    """Who writes down a discarded packet, at a bearable rate."""
+
+    def __call__(self, key: Hashable, who: str, source: IPAddress | None, interface: str, discard: Discard) -> None:
+        """``key`` names packets that are alike; ``who`` is the router they were meant for, or empty."""
+
+
+class Link:
+    """One interface, one family: its socket, and the routers that listen there by virtual router id."""
+
+    def __init__(self, interface: str, family: Family, log_unknown_vrids: bool, log_discard: DiscardLog) -> None:
+        self.interface = interface
+        self.family: Family = family
+        self.routers: dict[int, Runner] = {}
+        self.groups: dict[int, IPAddress | None] = {}
+        """The multicast group of each virtual router id; None for unicast."""
+        self.discarded: Counter[DiscardReason] = Counter()
+        """Packets that could not be attributed to one of our routers."""
+        self._log_unknown_vrids = log_unknown_vrids
+        self._log_discard = log_discard
+        self._receiver: Receiver | None = None
+        self._index: int | None = None
+        self._joined: set[IPAddress] = set()
+
+    def fileno(self) -> int | None:
+        """The descriptor to wait on; None while the interface is not there."""
+        return self._receiver.fileno() if self._receiver is not None else None
+
+    def follow(self, interface: Interface | None) -> bool:
+        """Opens, reopens or closes the socket as the interface comes and goes; True when the descriptor changed."""
+        index = None if interface is None else interface.index
+        if index == self._index:
+            return False
+        self.close()
+        if index is None:
+            return True
+        receiver = Receiver(self.interface, index, self.family)
+        self._receiver, self._index = receiver, index
+        self.listen()
+        return True
+
+    def listen(self) -> None:
+        """Joins the groups and sets the kernel's filter for the routers there are now."""
+        if self._receiver is None:
+            return
+        wanted = {group for group in self.groups.values() if group is not None}
+        for group in wanted - self._joined:
+            self._receiver.join(group)
+        for group in self._joined - wanted:
+            self._receiver.leave(group)
+        self._joined = wanted
+        if self._log_unknown_vrids:
+            # To hear of foreign virtual router ids is the point, also where all of ours are unicast.
+            self._receiver.join(DEFAULT_GROUPS[self.family])
+            self._joined.add(DEFAULT_GROUPS[self.family])
+        self._receiver.set_vrids(None if self._log_unknown_vrids else frozenset(self.routers))
+
+    def drain(self, own_addresses: frozenset[IPAddress], touched: Callable[[Runner], None]) -> bool:
+        """Takes the waiting packets in; False when there may be more. ``touched`` hears of every router that acted."""
+        receiver = self._receiver
+        if receiver is None:
+            return True
+        for _ in range(PACKETS_PER_TURN):
+            try:
+                datagram = receiver.receive()
+            except Discard as discard:
+                self.discarded[discard.reason] += 1
+                self._log_discard(("ip", discard.reason), "", None, self.interface, discard)
+                continue
+            if datagram is None:
+                return True
+            self._take(datagram, own_addresses, touched)
+        return False
+
+    def close(self) -> None:
+        """Closes the socket."""
+        if self._receiver is not None:
+            self._receiver.close()
+        self._receiver, self._index = None, None
+        self._joined = set()
+
+    def _take(self, datagram: Datagram, own_addresses: frozenset[IPAddress], touched: Callable[[Runner], None]) -> None:
+        try:
+            decoded = decode(datagram)
+        except Discard as discard:
+            message = datagram.message
+            runner = self.routers.get(message[1]) if len(message) > 1 else None
+            if runner is not None:
+                runner.reject(datagram.source, discard)
+            else:
+                self.discarded[discard.reason] += 1
+                key = (datagram.source, discard.reason)
+                self._log_discard(key, "", datagram.source, self.interface, discard)
+            return
+        vrid = decoded.advertisement.vrid
+        runner = self.routers.get(vrid)
+        if runner is not None:
+            runner.receive(datagram, decoded, own_addresses)
+            touched(runner)
+            return
+        self.discarded[DiscardReason.VRID] += 1
+        if self._log_unknown_vrids:
+            foreign = Discard(DiscardReason.VRID, f"virtual router id is {vrid}, which is not configured here")
+            self._log_discard((datagram.source, vrid), "", datagram.source, self.interface, foreign)

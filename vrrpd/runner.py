@@ -1,0 +1,251 @@
+"""One virtual router driven: events in, actions applied in order, one deadline out.
+
+The runner joins a ``VirtualRouter`` to a clock, a dataplane and an observer. It knows no event loop and no kernel: the
+daemon runs it on Linux, the simulator on a virtual LAN, with the same encoder, decoder and admission in between.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import Protocol, assert_never
+
+from vrrpd.protocol.actions import (
+    Action,
+    Announce,
+    InstallAddresses,
+    Notice,
+    SendAdvertisement,
+    StateChanged,
+    StateName,
+    WithdrawAddresses,
+)
+from vrrpd.protocol.admission import AdmissionPolicy, admit
+from vrrpd.protocol.datagram import Datagram, IPAddress
+from vrrpd.protocol.discard import Discard, DiscardReason
+from vrrpd.protocol.events import AdvertisementReceived, Event, Reconfigured, SourceChanged, TimerExpired
+from vrrpd.protocol.packet import NO_AUTHENTICATION, SIMPLE_PASSWORD, Advertisement, ChecksumForm, Decoded, encode
+from vrrpd.protocol.parameters import RouterParameters
+from vrrpd.protocol.peers import PeerLedger
+from vrrpd.protocol.router import VirtualRouter
+from vrrpd.protocol.timing import Version
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerSettings:
+    """Everything about one virtual router that is not its dataplane."""
+
+    name: str
+    parameters: RouterParameters
+    admission: AdmissionPolicy
+    destinations: tuple[IPAddress, ...]
+    """The multicast group, or every unicast peer."""
+    checksum_form: ChecksumForm = ChecksumForm.PSEUDO_HEADER
+    """The form that we send; matters for version 3 over IPv4 only."""
+
+
+class Dataplane(Protocol):
+    """What a runner needs done. Nothing here may wait; failures come back as events."""
+
+    def send(self, message: bytes, destination: IPAddress) -> None:
+        """Sends one advertisement."""
+
+    def install(self, only: frozenset[IPAddress] | None) -> None:
+        """Puts the virtual addresses on their interfaces."""
+
+    def withdraw(self, only: frozenset[IPAddress] | None) -> None:
+        """Takes them off again, and with them what announcements are still waiting."""
+
+    def announce(self, repeat: int, only: frozenset[IPAddress] | None) -> None:
+        """Sends gratuitous ARPs or unsolicited NAs for them."""
+
+
+class Observer(Protocol):
+    """Who is told: the log, the notify scripts, the simulator's invariants."""
+
+    def state_changed(self, runner: Runner, change: StateChanged) -> None:
+        """The router has another state; everything before it in the list of actions has been done."""
+
+    def noticed(self, runner: Runner, notice: Notice) -> None:
+        """Something worth a line in the log."""
+
+    def discarded(self, runner: Runner, source: IPAddress, discard: Discard) -> None:
+        """A packet for this virtual router id was thrown away."""
+
+
+@dataclass(slots=True)
+class Statistics:
+    """Counters since the runner was made; ``status`` shows them under these names."""
+
+    advertisements_received: int = 0
+    advertisements_sent: int = 0
+    priority_zero_received: int = 0
+    priority_zero_sent: int = 0
+    became_master: int = 0
+    released_master: int = 0
+    discarded: Counter[DiscardReason] = field(default_factory=Counter)
+    checksum_forms: Counter[ChecksumForm] = field(default_factory=Counter)
+    notices: Counter[str] = field(default_factory=Counter)
+
+
+class Runner:
+    """Drives one router. Whoever calls ``deliver`` or ``receive`` looks at ``deadline`` afterwards."""
+
+    __slots__ = (
+        "_clock",
+        "_messages",
+        "_observer",
+        "dataplane",
+        "last_change",
+        "peers",
+        "router",
+        "settings",
+        "since",
+        "statistics",
+    )
+
+    def __init__(
+        self, settings: RunnerSettings, dataplane: Dataplane, observer: Observer, clock: Callable[[], float]
+    ) -> None:
+        self.settings = settings
+        self.dataplane = dataplane
+        self.router = VirtualRouter(settings.parameters)
+        self.peers = _ledger(settings)
+        self.statistics = Statistics()
+        self.last_change: StateChanged | None = None
+        self.since = clock()
+        """When the router entered its state, by the runner's clock."""
+        self._observer = observer
+        self._clock = clock
+        self._messages: dict[int, tuple[tuple[bytes, IPAddress], ...]] = {}
+
+    @property
+    def deadline(self) -> float | None:
+        """When ``expire`` is wanted next; None for never."""
+        return self.router.deadline
+
+    @property
+    def state(self) -> StateName:
+        """The router's state by its operators' name."""
+        return self.router.state.name
+
+    def receive(self, datagram: Datagram, decoded: Decoded, own_addresses: Collection[IPAddress]) -> None:
+        """Takes an advertisement that carries our virtual router id, admits or discards it, and acts on it."""
+        now = self._clock()
+        source = datagram.source
+        if self.state is StateName.INIT:
+            return
+        try:
+            admit(decoded.advertisement, datagram, self.settings.admission, own_addresses)
+        except Discard as discard:
+            self.reject(source, discard)
+            return
+        self.statistics.advertisements_received += 1
+        self.statistics.checksum_forms[decoded.checksum_form] += 1
+        if decoded.advertisement.priority == 0:
+            self.statistics.priority_zero_received += 1
+        for notice in self.peers.accepted(source, decoded, now):
+            self._apply(notice)
+        self._handle(AdvertisementReceived(source, decoded.advertisement), now)
+
+    def reject(self, source: IPAddress, discard: Discard) -> None:
+        """Books a packet for our virtual router id that was thrown away; nothing else changes."""
+        self.statistics.discarded[discard.reason] += 1
+        self.peers.discarded(source, discard.reason, self._clock())
+        self._observer.discarded(self, source, discard)
+
+    def expire(self) -> None:
+        """Says that the deadline has come; too early, nothing happens."""
+        self._handle(TimerExpired(), self._clock())
+
+    def deliver(self, event: Event) -> None:
+        """Hands any other event to the router and applies what it asks for."""
+        self._handle(event, self._clock())
+        if isinstance(event, SourceChanged):
+            self._messages.clear()
+        self.prepare()
+
+    def reconfigure(
+        self, settings: RunnerSettings, withdrawn: frozenset[IPAddress], added: frozenset[IPAddress]
+    ) -> None:
+        """Takes new settings in place. The dataplane must know the old and the new addresses during the call."""
+        self.settings = settings
+        self.peers = _ledger(settings)
+        self._messages.clear()
+        self.deliver(Reconfigured(settings.parameters, withdrawn, added))
+
+    def prepare(self) -> None:
+        """Builds the next advertisement and the farewell now, so that no takeover waits for the encoder."""
+        if self.router.source is not None:
+            self._encoded(self.router.priority)
+            self._encoded(0)
+
+    def _handle(self, event: Event, now: float) -> None:
+        for action in self.router.handle(event, now):
+            self._apply(action)
+
+    def _apply(self, action: Action) -> None:
+        match action:
+            case SendAdvertisement(priority):
+                self._send(priority)
+            case InstallAddresses(only):
+                self.dataplane.install(only)
+            case Announce(repeat, only):
+                self.dataplane.announce(repeat, only)
+            case WithdrawAddresses(only):
+                self.dataplane.withdraw(only)
+            case StateChanged():
+                self._state_changed(action)
+            case Notice():
+                self.statistics.notices[action.kind.value] += 1
+                self._observer.noticed(self, action)
+            case _ as never:
+                assert_never(never)
+
+    def _send(self, priority: int) -> None:
+        for message, destination in self._encoded(priority):
+            self.dataplane.send(message, destination)
+        self.statistics.advertisements_sent += 1
+        if priority == 0:
+            self.statistics.priority_zero_sent += 1
+
+    def _state_changed(self, change: StateChanged) -> None:
+        self.since = self._clock()
+        self.last_change = change
+        if change.state is StateName.MASTER:
+            self.statistics.became_master += 1
+        if change.previous is StateName.MASTER:
+            self.statistics.released_master += 1
+        self.peers.forget_remarks()
+        self._observer.state_changed(self, change)
+
+    def _encoded(self, priority: int) -> tuple[tuple[bytes, IPAddress], ...]:
+        """One message for each destination: the pseudo-header makes them differ."""
+        messages = self._messages.get(priority)
+        if messages is None:
+            source = self.router.source
+            if source is None:
+                return ()  # without a source address nothing is sent (RFC 9568 section 7.2); the router is in FAULT
+            parameters, password = self.settings.parameters, self.settings.admission.password
+            advertisement = Advertisement(
+                version=parameters.version,
+                vrid=parameters.vrid,
+                priority=priority,
+                max_advertise_interval=parameters.max_advertise_interval,
+                addresses=parameters.addresses,
+                authentication_type=NO_AUTHENTICATION if password is None else SIMPLE_PASSWORD,
+                authentication_data=bytes(8) if password is None else password,
+            )
+            form = self.settings.checksum_form
+            messages = self._messages[priority] = tuple(
+                (encode(advertisement, source, destination, checksum_form=form), destination)
+                for destination in self.settings.destinations
+            )
+        return messages
+
+
+def _ledger(settings: RunnerSettings) -> PeerLedger:
+    parameters = settings.parameters
+    sends = ChecksumForm.MESSAGE_ONLY if parameters.version is Version.V2 else settings.checksum_form
+    return PeerLedger(parameters.version, parameters.max_advertise_interval, parameters.addresses, sends)

@@ -1,0 +1,60 @@
+"""From the configuration model to what the protocol core takes: pure translation, one router at a time."""
+
+from __future__ import annotations
+
+from vrrpd.config.model import InitialState, VirtualRouterConfig
+from vrrpd.protocol.admission import AdmissionPolicy, Peer
+from vrrpd.protocol.packet import ChecksumForm
+from vrrpd.protocol.parameters import AnnouncementTimes, RouterParameters
+from vrrpd.runner import RunnerSettings
+
+
+def runner_settings(config: VirtualRouterConfig) -> RunnerSettings:
+    """Everything a runner needs of one ``vrrp_instance``."""
+    group = config.multicast_group
+    destinations = tuple(peer.address for peer in config.unicast_peers) if group is None else (group,)
+    return RunnerSettings(
+        name=config.name,
+        parameters=router_parameters(config),
+        admission=AdmissionPolicy(
+            version=config.version,
+            max_advertise_interval=config.advertisement_interval,
+            group=config.multicast_group,
+            peers={peer.address: Peer(peer.min_ttl, peer.max_ttl) for peer in config.unicast_peers},
+            password=config.authentication.password if config.authentication else None,
+            strict=config.strict,
+            ignore_all=config.owner_ignores_advertisements,
+        ),
+        destinations=destinations,
+        checksum_form=(
+            ChecksumForm.MESSAGE_ONLY
+            if config.checksum_without_pseudo_header and config.family == 4
+            else ChecksumForm.PSEUDO_HEADER
+        ),
+    )
+
+
+def router_parameters(config: VirtualRouterConfig) -> RouterParameters:
+    """The protocol's parameters of one ``vrrp_instance``."""
+    policy = config.announcements
+    return RouterParameters(
+        vrid=config.vrid,
+        version=config.version,
+        priority=config.priority,
+        max_advertise_interval=config.advertisement_interval,
+        addresses=tuple(virtual.address for virtual in config.addresses),
+        preempt=config.preempt,
+        preempt_delay=config.preempt_delay,
+        owner_starts_as_master=config.initial_state is not InitialState.BACKUP,
+        down_advertisements=config.down_advertisements,
+        answer_lower_priority=config.answer_lower_priority,
+        advertise_before_yielding=config.advertise_before_yielding,
+        announcements=AnnouncementTimes(
+            master_repeat=policy.master_repeat,
+            master_delay=policy.master_delay,
+            refresh=policy.refresh,
+            refresh_repeat=policy.refresh_repeat,
+            lower_priority_repeat=policy.lower_priority_repeat,
+            lower_priority_delay=policy.lower_priority_delay,
+        ),
+    )
