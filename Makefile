@@ -27,5 +27,8 @@ types: setup  ## mypy --strict
 unit: setup  ## the tests that need no namespaces
 	$(BIN)/pytest -m "not netns and not interop"
 
+demo: setup  ## two routers, a client, three failures: each outage in milliseconds
+	@$(BIN)/python -m vrrpd.lab.demo
+
 clean:  ## remove what the targets made
 	rm -rf $(VENV) .cache build *.egg-info .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis
