@@ -13,6 +13,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from ipaddress import IPv4Address
 from typing import Any, Final
 
@@ -71,6 +72,8 @@ class Daemon:
         self._virtual_addresses: frozenset[IPAddress] = frozenset()
         self._notified: dict[RouterKey, StateName] = {}
         self._address_removed = False
+        self._own: dict[str, frozenset[IPAddress]] = {}
+        self._reports: list[Callable[[], None]] = []
         self._claims = Claims()
         self._journal = Journal(self._clock)
         self._queue: DeadlineQueue[RouterKey] = DeadlineQueue()
@@ -145,7 +148,7 @@ class Daemon:
         self._stop_listening()
         for unit in self._units.values():
             unit.stop("shutdown")
-        self._dataplane.flush()
+        self._settle()
         await self._notifier.stop(self._clock() + STOP_SCRIPTS_LIMIT)
         await self._scheduler.close()
         await self._scripts.close(0.0)
@@ -207,7 +210,7 @@ class Daemon:
 
     def _remove_unit(self, unit: RouterUnit, reason: str) -> None:
         unit.stop(reason)
-        self._dataplane.flush()
+        self._settle()
         unit.close()
         self._queue.schedule(unit.key, None)
         del self._units[unit.key], self._units_by_runner[unit.runner]
@@ -248,6 +251,7 @@ class Daemon:
         else:
             self._monitor.watch(frozenset().union(*(devices(router) for router in routers)))
         self._table.replace(*self._monitor.snapshot())
+        self._own.clear()
 
     def _is_virtual(self, address: IPAddress) -> bool:
         return address in self._virtual_addresses
@@ -277,8 +281,15 @@ class Daemon:
         self._settle()
 
     def _drain(self, link: Link) -> None:
-        own = frozenset(entry.address for entry in self._table.addresses(link.interface) if not entry.ours)
-        link.drain(own, self._schedule)
+        link.drain(self._own_addresses(link.interface), self._schedule)
+
+    def _own_addresses(self, interface: str) -> frozenset[IPAddress]:
+        """The node's own addresses there: nobody else may advertise from them."""
+        own = self._own.get(interface)
+        if own is None:
+            entries = self._table.addresses(interface)
+            own = self._own[interface] = frozenset(entry.address for entry in entries if not entry.ours)
+        return own
 
     def _on_timer(self) -> None:
         self._timer.acknowledge()
@@ -341,6 +352,7 @@ class Daemon:
         names = set(names)
         if not names:
             return
+        self._own.clear()
         for link in self._links.values():
             if link.interface in names:
                 self._follow(link)
@@ -357,6 +369,10 @@ class Daemon:
 
     def _settle(self) -> None:
         self._dataplane.flush()
+        # Only now is anybody told: neither the log nor a script is older than the gratuitous ARP.
+        reports, self._reports = self._reports, []
+        for report in reports:
+            report()
         deadlines = [self._queue.next_deadline, self._dataplane.deadline]
         self._timer.arm(min((deadline for deadline in deadlines if deadline is not None), default=None))
 
@@ -368,25 +384,29 @@ class Daemon:
     # -- what runners report (runner.Observer) --------------------------------------------------------------------
 
     def state_changed(self, runner: Runner, change: StateChanged) -> None:
-        """Logs a change of state and starts the notify scripts."""
-        unit = self._units_by_runner[runner]
-        unit.last_change_wall_clock = time.time()
-        self._journal.state_changed(unit.config.name, change)
-        self._notify(unit, change.state)
+        """Has a change of state logged and the notify scripts started."""
+        self._reports.append(partial(self._tell_change, self._units_by_runner[runner], change))
 
     def noticed(self, runner: Runner, notice: Notice) -> None:
-        """Logs a notice and starts the script that belongs to it."""
-        unit = self._units_by_runner[runner]
-        self._journal.noticed(unit.config.name, notice)
-        if notice.kind is NoticeKind.FAULTS_CHANGED:
-            self._notify(unit, StateName.FAULT)
-        elif notice.kind is NoticeKind.LOSING_ADVERTISEMENT:
-            self._notifier.lower_priority_heard(unit.config.name, unit.config.notify)
+        """Has a notice logged and the script that belongs to it started."""
+        self._reports.append(partial(self._tell_notice, self._units_by_runner[runner], notice))
 
     def discarded(self, runner: Runner, source: IPAddress, discard: Discard) -> None:
         """Logs a discarded packet."""
         config = self._units_by_runner[runner].config
         self._journal.discarded((source, discard.reason), config.name, source, config.interface, discard)
+
+    def _tell_change(self, unit: RouterUnit, change: StateChanged) -> None:
+        unit.last_change_wall_clock = time.time()
+        self._journal.state_changed(unit.config.name, change)
+        self._notify(unit, change.state)
+
+    def _tell_notice(self, unit: RouterUnit, notice: Notice) -> None:
+        self._journal.noticed(unit.config.name, notice)
+        if notice.kind is NoticeKind.FAULTS_CHANGED:
+            self._notify(unit, StateName.FAULT)
+        elif notice.kind is NoticeKind.LOSING_ADVERTISEMENT:
+            self._notifier.lower_priority_heard(unit.config.name, unit.config.notify)
 
     def _notify(self, unit: RouterUnit, state: StateName) -> None:
         """Runs notify scripts when the state that users see has changed: waiting for a first check is none."""
