@@ -201,6 +201,9 @@ def test_the_capture_takes_an_advertisement_apart(lan: Bridge, r1: Host) -> None
     with lan.capture() as capture:
         r1.send_packet(ADVERTISEMENT)
         frame, seen = capture.wait_for_advertisement(vrid=51, source="192.0.2.1", priority=100)
+    assert capture.advertisements(since_ns=frame.time_ns) == [(frame, seen)]
+    assert capture.advertisements(since_ns=frame.time_ns + 1) == []
+    assert capture.advertisements(vrid=52) == []
     assert frame.destination_mac == "01:00:5e:00:00:12"
     assert frame.source_mac == r1.mac()
     assert (seen.version, seen.type, seen.vrid, seen.priority, seen.interval) == (3, 1, 51, 100, 100)
