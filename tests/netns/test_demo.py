@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -11,18 +10,17 @@ from pathlib import Path
 
 import pytest
 
-import vrrpd
 from vrrpd.lab import wait_until
 
 pytestmark = pytest.mark.netns
 
 
 @pytest.fixture
-def demo(privileges: None, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+def demo(privileges: None, environment: dict[str, str], tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """The demonstration, just started; its temporary files go where the test can look."""
     with subprocess.Popen(
         [sys.executable, "-m", "vrrpd.lab.demo"],
-        env={**os.environ, "PYTHONPATH": str(Path(vrrpd.__file__).parent.parent), "TMPDIR": str(tmp_path)},
+        env={**environment, "TMPDIR": str(tmp_path)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

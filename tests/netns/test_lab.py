@@ -364,7 +364,7 @@ LAB_THAT_WAITS = """
 """
 
 
-def environment() -> dict[str, str]:
+def bare_environment() -> dict[str, str]:
     return {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": f"{SOURCE}:{PACKAGES}",
@@ -375,7 +375,7 @@ def environment() -> dict[str, str]:
 def test_nothing_is_left_behind_by_a_lab_that_is_killed(privileges: None) -> None:
     script = textwrap.dedent(LAB_THAT_WAITS.format(name="vrrpd-lab-test-killed"))
     with subprocess.Popen(
-        [sys.executable, "-c", script], env=environment(), stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", script], env=bare_environment(), stdout=subprocess.PIPE, text=True
     ) as child:
         assert child.stdout is not None
         device, inode, guardian = map(int, child.stdout.readline().split())
@@ -408,7 +408,7 @@ def run_as_nobody(*arguments: str) -> subprocess.CompletedProcess[str]:
                 group=NOBODY,
                 extra_groups=[],
                 cwd="/",
-                env=environment(),
+                env=bare_environment(),
                 capture_output=True,
                 text=True,
                 timeout=60,
@@ -418,7 +418,7 @@ def run_as_nobody(*arguments: str) -> subprocess.CompletedProcess[str]:
             continue
         except (OSError, subprocess.SubprocessError) as error:
             pytest.skip(f"cannot become user {NOBODY}: {error}")
-    pytest.skip(f"user {NOBODY} can run no Python here")
+    pytest.skip(f"cannot become user {NOBODY} (in a user namespace?), or that user can run no Python here")
 
 
 ROOTLESS = """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -17,12 +16,12 @@ pytestmark = pytest.mark.netns
 SOURCE = Path(vrrpd.__file__).parent.parent
 
 
-def test_the_example_of_the_document_runs(privileges: None) -> None:
+def test_the_example_of_the_document_runs(privileges: None, environment: dict[str, str]) -> None:
     text = (SOURCE / "docs" / "lab.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     done = subprocess.run(
         [sys.executable, "-c", example],
-        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+        env=environment,
         capture_output=True,
         text=True,
         timeout=60,
