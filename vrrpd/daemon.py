@@ -142,6 +142,7 @@ class Daemon:
             _log.error("%s", error)
 
     async def _stop(self) -> None:
+        self._stop_listening()
         for unit in self._units.values():
             unit.stop("shutdown")
         self._dataplane.flush()
@@ -153,19 +154,23 @@ class Daemon:
         # After an orderly stop these do nothing; after anything else no address is left behind.
         for unit in self._units.values():
             unit.stop("the daemon ends")
+        self._stop_listening()
         if self._control is not None:
             self._control.close()
         for link in self._links.values():
-            self._unwatch(link)
             link.close()
         for unit in self._units.values():
             unit.close()
-        for descriptor in (self._monitor.fileno(), self._timer.fileno()):
-            self._loop.remove_reader(descriptor)
         self._dataplane.close()
         self._timer.close()
         self._monitor.close()
         self._claims.close()
+
+    def _stop_listening(self) -> None:
+        for link in self._links.values():
+            self._unwatch(link)
+        for descriptor in (self._monitor.fileno(), self._timer.fileno()):
+            self._loop.remove_reader(descriptor)
 
     async def _open_control(self) -> None:
         try:

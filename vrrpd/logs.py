@@ -32,7 +32,9 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """One line; line breaks within the message are shown as ``\\n``."""
         message = record.getMessage().replace("\n", "\\n")
-        return f"{_timestamp(record.created)} {record.levelname} {message}"
+        line = f"{_timestamp(record.created)} {record.levelname} {message}"
+        # Only errors of our own come with one: the whole of it is wanted then.
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
 class JsonFormatter(logging.Formatter):
@@ -42,6 +44,8 @@ class JsonFormatter(logging.Formatter):
         """One line."""
         fields = {key: value for key, value in vars(record).items() if key not in _STANDARD_FIELDS}
         line = {"time": _timestamp(record.created), "level": record.levelname.lower(), "message": record.getMessage()}
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line | fields, default=str)
 
 

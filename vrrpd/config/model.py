@@ -12,7 +12,7 @@ from enum import Enum
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final, Literal, TypeAlias
 
-from vrrpd.protocol.datagram import IPAddress
+from vrrpd.protocol.datagram import IPAddress as IPAddress
 from vrrpd.protocol.timing import DEFAULT_DOWN_ADVERTISEMENTS, Version
 
 Family: TypeAlias = Literal[4, 6]

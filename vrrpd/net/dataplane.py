@@ -203,9 +203,7 @@ class RouterPort:
                 index=interface.index,
                 install=encode_install(virtual, interface.index),
                 withdraw=encode_withdraw(virtual, interface.index),
-                frame=announcement(interface.mac, virtual.address)
-                if interface.arp and len(interface.mac) == 6
-                else None,
+                frame=announcement(interface.mac, virtual.address) if announced else None,
             )
 
     def use_source(self, source: IPAddress | None) -> str | None:

@@ -245,6 +245,10 @@ class InterfaceTable:
         """Tells whether the address is on the interface, with that prefix length or (None) any."""
         return any(prefix_length in (None, entry.prefix_length) for entry in self.entries(name, address))
 
+    def holds_anywhere(self, address: IPAddress) -> bool:
+        """Tells whether any interface has the address."""
+        return any(entry.address == address for entries in self._addresses.values() for entry in entries.values())
+
     def source_address(
         self, name: str, family: Literal[4, 6], excluding: Collection[IPAddress] = ()
     ) -> IPAddress | None:

@@ -34,6 +34,7 @@ from vrrpd.protocol.events import (
     AdvertisementReceived,
     Event,
     Fault,
+    FaultKind,
     FaultsChanged,
     Reconfigured,
     Shutdown,
@@ -188,7 +189,7 @@ class VirtualRouter:
         if priority == 0:
             # Unconditionally, by the interval learned so far: the one in this packet is not learned.
             timer = now + skew_time(self.parameters.version, self.priority, backup.master_adver_interval)
-            self.state = replace(backup, master_down_timer=timer)
+            self.state = replace(backup, master_down_timer=timer, master=source, master_priority=0)
             return [Notice(NoticeKind.PRIORITY_ZERO_RECEIVED, f"{source} gives up: priority 0 received")]
         notices: list[Action] = []
         delay_until = backup.preempt_delay_until
@@ -313,7 +314,7 @@ class VirtualRouter:
                 return []
             case Faulty():
                 if not faults:
-                    return self._negotiate(now, f"recovered: {_sentence(before)} no more")
+                    return self._negotiate(now, _recovery(before))
                 self.state = Faulty(faults)
                 if {fault.identity for fault in faults} == {fault.identity for fault in before}:
                     return []
@@ -446,6 +447,8 @@ class VirtualRouter:
     def _why_master_is_gone(self, backup: Backup) -> str:
         if backup.master is None:
             return "no master was heard within the master-down interval"
+        if backup.master_priority == 0:
+            return f"{backup.master} gave up (priority 0)"
         delay_until = backup.preempt_delay_until
         preempting = self._preempts and (delay_until is None or delay_until <= backup.master_down_timer)
         if preempting and backup.master_priority is not None and backup.master_priority < self.priority:
@@ -455,3 +458,9 @@ class VirtualRouter:
 
 def _sentence(faults: tuple[Fault, ...]) -> str:
     return "; ".join(fault.detail for fault in faults)
+
+
+def _recovery(faults: tuple[Fault, ...]) -> str:
+    if all(fault.kind is FaultKind.AWAITING_CHECK for fault in faults):
+        return "the first check succeeded"
+    return f"no longer: {_sentence(faults)}"

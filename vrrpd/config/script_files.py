@@ -1,0 +1,168 @@
+"""Looks at the files of scripts when a configuration is loaded: there, executable, and safe to run as root.
+
+A script that cannot be found is a warning here, since it may come later; running it is what fails closed. With
+``enable_script_security`` a script of root that others could change must not run: a check carries the reason, a notify
+script is dropped. Knows no file format; reads the disk and the user database, so it has no place in the event loop.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import shutil
+import stat
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from typing import Final
+
+from vrrpd.config.model import Check, Command, Configuration, NotifyScripts, VirtualRouterConfig
+from vrrpd.config.report import CheckLocator, Locator, Place, Report, check_nowhere, nowhere, seen
+
+MOST_LINKS: Final = 40
+"""Symbolic links followed in one path, as in the kernel."""
+
+NOTIFY_KEYWORDS: Final = {
+    "any_change": "notify",
+    "master": "notify_master",
+    "backup": "notify_backup",
+    "fault": "notify_fault",
+    "stop": "notify_stop",
+    "master_rx_lower_pri": "notify_master_rx_lower_pri",
+}
+"""keepalived's keyword for each field of NotifyScripts."""
+
+
+def examine(
+    configuration: Configuration,
+    report: Report,
+    locate: Locator = nowhere,
+    locate_check: CheckLocator = check_nowhere,
+) -> Configuration:
+    """The configuration with every script looked at; ``locate_check`` says where a check's script is written."""
+    secure = configuration.settings.enable_script_security
+    checks = tuple(
+        _examined_check(check, locate_check(index), secure, report) for index, check in enumerate(configuration.checks)
+    )
+    routers = tuple(
+        _examined_router(index, router, secure, report, locate) for index, router in enumerate(configuration.routers)
+    )
+    return replace(configuration, checks=checks, routers=routers)
+
+
+def _examined_check(check: Check, place: Place, secure: bool, report: Report) -> Check:
+    if not isinstance(check.probe, Command):
+        return check
+    problem = problem_of(check.probe)
+    if problem:
+        report.warning(place, f"vrrp_script {seen(check.name)}: {problem}; until then every run is a failed check")
+        return check
+    danger = danger_of(check.probe) if secure else None
+    if danger:
+        report.warning(place, f"vrrp_script {seen(check.name)}: {danger}; every run is a failed check")
+    return replace(check, security_problem=danger)
+
+
+def _examined_router(
+    index: int, router: VirtualRouterConfig, secure: bool, report: Report, locate: Locator
+) -> VirtualRouterConfig:
+    notify = router.notify
+    for name, keyword, command in _commands(notify):
+        place = locate(index, keyword, -1) or Place()
+        problem = problem_of(command)
+        danger = danger_of(command) if secure and not problem else None
+        if problem:
+            report.warning(place, f"({router.name}) {keyword}: {problem}")
+        if danger:
+            report.warning(place, f"({router.name}) {keyword}: {danger}; it is not run")
+            notify = replace(notify, **{name: None})
+    return replace(router, notify=notify)
+
+
+def _commands(notify: NotifyScripts) -> Iterator[tuple[str, str, Command]]:
+    for field in fields(notify):
+        command = getattr(notify, field.name)
+        if command is not None:
+            yield field.name, NOTIFY_KEYWORDS[field.name], command
+
+
+def program_of(command: Command) -> str | None:
+    """The path of the program that a command runs, None when there is none."""
+    return shutil.which(command.argv[0])
+
+
+def problem_of(command: Command) -> str | None:
+    """Why the command cannot run as things are, None when it can."""
+    program = command.argv[0]
+    try:
+        if command.user is not None:
+            pwd.getpwnam(command.user)
+    except KeyError:
+        return f"user {seen(command.user or '')} does not exist"
+    try:
+        if command.group is not None:
+            grp.getgrnam(command.group)
+    except KeyError:
+        return f"group {seen(command.group or '')} does not exist"
+    if program_of(command):
+        return None
+    if "/" not in program:
+        return f"{seen(program)} is not in PATH, expected a program"
+    try:
+        mode = os.stat(program).st_mode
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        return f"{seen(program)}: {reason[:1].lower()}{reason[1:]}, expected a program"
+    return f"{seen(program)} is not {'executable' if stat.S_ISREG(mode) else 'a file'}, expected a program"
+
+
+def danger_of(command: Command) -> str | None:
+    """Why the command must not run as root, None when it may, or when it does not run as root."""
+    user = pwd.getpwuid(os.geteuid()).pw_uid if command.user is None else pwd.getpwnam(command.user).pw_uid
+    program = program_of(command)
+    if user != 0 or program is None:
+        return None
+    return writable_by_others(os.path.abspath(program))
+
+
+def writable_by_others(path: str) -> str | None:
+    """Which part of an absolute path somebody other than root could change, None when none.
+
+    A symbolic link is as safe as the directory it stands in; what it leads to is looked at too. A directory with the
+    sticky bit that belongs to root does not let others replace what root has in it.
+    """
+    done = "/"
+    rest = [part for part in path.split("/") if part]
+    links = 0
+    problem = _writable(done)
+    while rest and problem is None:
+        part = rest.pop(0)
+        if part in (".", ".."):
+            done = os.path.dirname(done) if part == ".." else done
+            continue
+        current = os.path.join(done, part)
+        try:
+            if stat.S_ISLNK(os.lstat(current).st_mode):
+                links += 1
+                if links > MOST_LINKS:
+                    return f"{seen(path)} leads through more than {MOST_LINKS} symbolic links"
+                target = os.readlink(current)
+                rest = [one for one in target.split("/") if one] + rest
+                done = "/" if target.startswith("/") else done
+                continue
+            problem = _writable(current)
+        except OSError as error:
+            return f"{seen(current)} cannot be looked at: {error.strerror}"
+        done = current
+    return problem
+
+
+def _writable(path: str) -> str | None:
+    status = os.lstat(path)
+    if status.st_uid != 0:
+        return f"{seen(path)} belongs to user {status.st_uid}, expected root (enable_script_security)"
+    sticky = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX
+    others = status.st_mode & stat.S_IWOTH or (status.st_mode & stat.S_IWGRP and status.st_gid != 0)
+    if others and not sticky:
+        return f"{seen(path)} can be written by others than root (enable_script_security)"
+    return None
