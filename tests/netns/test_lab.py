@@ -201,6 +201,9 @@ def test_the_capture_takes_an_advertisement_apart(lan: Bridge, r1: Host) -> None
     with lan.capture() as capture:
         r1.send_packet(ADVERTISEMENT)
         frame, seen = capture.wait_for_advertisement(vrid=51, source="192.0.2.1", priority=100)
+    assert capture.advertisements(since_ns=frame.time_ns) == [(frame, seen)]
+    assert capture.advertisements(since_ns=frame.time_ns + 1) == []
+    assert capture.advertisements(vrid=52) == []
     assert frame.destination_mac == "01:00:5e:00:00:12"
     assert frame.source_mac == r1.mac()
     assert (seen.version, seen.type, seen.vrid, seen.priority, seen.interval) == (3, 1, 51, 100, 100)
@@ -361,7 +364,7 @@ LAB_THAT_WAITS = """
 """
 
 
-def environment() -> dict[str, str]:
+def bare_environment() -> dict[str, str]:
     return {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": f"{SOURCE}:{PACKAGES}",
@@ -372,7 +375,7 @@ def environment() -> dict[str, str]:
 def test_nothing_is_left_behind_by_a_lab_that_is_killed(privileges: None) -> None:
     script = textwrap.dedent(LAB_THAT_WAITS.format(name="vrrpd-lab-test-killed"))
     with subprocess.Popen(
-        [sys.executable, "-c", script], env=environment(), stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", script], env=bare_environment(), stdout=subprocess.PIPE, text=True
     ) as child:
         assert child.stdout is not None
         device, inode, guardian = map(int, child.stdout.readline().split())
@@ -405,7 +408,7 @@ def run_as_nobody(*arguments: str) -> subprocess.CompletedProcess[str]:
                 group=NOBODY,
                 extra_groups=[],
                 cwd="/",
-                env=environment(),
+                env=bare_environment(),
                 capture_output=True,
                 text=True,
                 timeout=60,
@@ -415,7 +418,7 @@ def run_as_nobody(*arguments: str) -> subprocess.CompletedProcess[str]:
             continue
         except (OSError, subprocess.SubprocessError) as error:
             pytest.skip(f"cannot become user {NOBODY}: {error}")
-    pytest.skip(f"user {NOBODY} can run no Python here")
+    pytest.skip(f"cannot become user {NOBODY} (in a user namespace?), or that user can run no Python here")
 
 
 ROOTLESS = """

@@ -157,7 +157,7 @@ def _read(
     content = _File()
     found = statements(lines, report)
     broken_shape = report.fatal
-    read_block(found, Draft(Place(file)), content.top(), "the configuration", report, content.skipped)
+    read_block(found, content.settings, content.top(), "the configuration", report, content.skipped)
     content.skipped.tell(report)
     settings = complete_settings(content.settings, _host_name() if router_id_default is None else router_id_default)
     if settings.script_user is None:

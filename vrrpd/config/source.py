@@ -17,7 +17,7 @@ from itertools import islice
 from typing import Final
 
 from vrrpd.config.report import Place, Report, seen
-from vrrpd.config.words import split_words
+from vrrpd.config.words import INCLUDES, split_words
 
 MAXIMUM_BYTES: Final = 4 * 1024 * 1024
 """Of all files of one configuration together."""
@@ -39,7 +39,6 @@ COMMENT_OR_QUOTE: Final = re.compile(r'\\.|["!#]', re.DOTALL)
 UNDECODABLE: Final = re.compile("[\ud800-\udfff]")
 
 PREDEFINED: Final = frozenset({"_PWD", "_INSTANCE", "_RANDOM", "_ENV", "_HASH", "_BANG"})
-INCLUDES: Final = frozenset({"include", "includer", "includem", "includew", "includeb", "includea"})
 INCLUDES_THAT_MUST_MATCH: Final = frozenset({"includem", "includew", "includeb", "includea"})
 
 

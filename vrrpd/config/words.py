@@ -25,6 +25,8 @@ PIECE: Final = re.compile(
 )
 ESCAPE: Final = re.compile(r"\\(x[0-9A-Fa-f]{1,2}|[0-7]{1,3}|c.|.)", re.DOTALL)
 CONTROL: Final = {"a": "\a", "b": "\b", "E": "\x1b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+INCLUDES: Final = frozenset({"include", "includer", "includem", "includew", "includeb", "includea"})
+"""Words that are something else without quotes when they begin a line."""
 NEEDS_NO_QUOTES: Final = re.compile(r"[A-Za-z0-9_.:/+-]+", re.ASCII)
 
 
@@ -129,7 +131,7 @@ def _decoded(text: str) -> str:
 
 def quote(text: str) -> str:
     """A word as it is written in a file, so that ``split_words`` gives ``text`` back whatever it holds."""
-    if NEEDS_NO_QUOTES.fullmatch(text):
+    if NEEDS_NO_QUOTES.fullmatch(text) and text not in INCLUDES:
         return text
     return '"' + "".join(_escaped(character) for character in text) + '"'
 

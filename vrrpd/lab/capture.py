@@ -153,17 +153,19 @@ class Capture:
         return wait_until(lambda: next(filter(predicate, self.frames), None), timeout, f"{what} on the wire")
 
     def advertisements(
-        self, vrid: int | None = None, source: str | IPAddress | None = None
+        self, vrid: int | None = None, source: str | IPAddress | None = None, since_ns: int = 0
     ) -> list[tuple[Frame, Advertisement]]:
-        """The VRRP packets so far, of one virtual router or one sender if given."""
-        return list(self._advertisements(vrid, source))
+        """The VRRP packets so far, of one virtual router or one sender or from a time (``time.time_ns()``) if given."""
+        return list(self._advertisements(vrid, source, since_ns))
 
     def _advertisements(
-        self, vrid: int | None, source: str | IPAddress | None
+        self, vrid: int | None, source: str | IPAddress | None, since_ns: int
     ) -> Iterator[tuple[Frame, Advertisement]]:
         for frame in self.frames:
             match frame.content:
-                case Advertisement() as seen if vrid in (None, seen.vrid) and _same(source, seen.source):
+                case Advertisement() as seen if (
+                    vrid in (None, seen.vrid) and _same(source, seen.source) and frame.time_ns >= since_ns
+                ):
                     yield frame, seen
 
     def announcements(self, address: str | IPAddress | None = None) -> list[tuple[Frame, Arp | NeighbourAdvertisement]]:
@@ -182,12 +184,15 @@ class Capture:
         vrid: int | None = None,
         source: str | IPAddress | None = None,
         priority: int | None = None,
+        since_ns: int = 0,
         timeout: float = 5.0,
     ) -> tuple[Frame, Advertisement]:
         """Wait for the first VRRP packet that fits."""
 
         def look() -> tuple[Frame, Advertisement] | None:
-            fitting = (pair for pair in self._advertisements(vrid, source) if priority in (None, pair[1].priority))
+            fitting = (
+                pair for pair in self._advertisements(vrid, source, since_ns) if priority in (None, pair[1].priority)
+            )
             return next(fitting, None)
 
         wanted = {"vrid": vrid, "source": source, "priority": priority}

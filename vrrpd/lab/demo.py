@@ -7,12 +7,14 @@ section 6.1). Exit code 0; 1 when an address did not come back or far too late; 
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -55,6 +57,9 @@ vrrp_instance VI_1 {{
 }}
 """
 
+STATE_CHANGE: Final = re.compile(r"(?P<time>\S+) \w+ (?P<text>\(VI_1\) .*\bSTATE\b.*)")
+"""A line of a daemon's log that tells a change of state, and when."""
+
 
 def skew_ms(priority: int) -> float:
     """Skew_Time in milliseconds, written out a second time so that the demonstration does not believe the daemon."""
@@ -87,7 +92,7 @@ class Story:
 
     def __init__(self, lab: Lab, directory: Path) -> None:
         self._directory: Final = directory
-        self._started: Final = time.monotonic()
+        self._started: Final = time.time()
         self._shown: Final[dict[Process, int]] = {}
         self._lan: Final[Bridge] = lab.bridge("lan")
         self._hosts: Final[dict[str, Host]] = {}
@@ -100,7 +105,10 @@ class Story:
 
     def say(self, text: str) -> None:
         """Print one line of the timeline."""
-        print(f"{time.monotonic() - self._started:7.2f} s  {text}", flush=True)
+        self._print(time.time(), text)
+
+    def _print(self, moment: float, text: str) -> None:
+        print(f"{moment - self._started:7.2f} s  {text}", flush=True)
 
     def tell(self) -> None:
         """Play the whole story."""
@@ -211,13 +219,18 @@ class Story:
         time.sleep(1.0)
 
     def _show_log_lines(self) -> None:
-        """Show the state changes that the daemons have logged since the last time."""
+        """Show the state changes that the daemons have logged since the last time, in the order of their times."""
+        news: list[tuple[float, str]] = []
         for name, process in self._daemons.items():
-            lines = process.log_text().splitlines()
+            lines = process.log_text().splitlines(keepends=True)
+            if lines and not lines[-1].endswith("\n"):
+                lines.pop()
             for line in lines[self._shown.get(process, 0) :]:
-                if "STATE" in line:
-                    print(f"             {name}: {line}", flush=True)
+                if (match := STATE_CHANGE.match(line)) is not None:
+                    news.append((datetime.fromisoformat(match["time"]).timestamp(), f"    {name}: {match['text']}"))
             self._shown[process] = len(lines)
+        for moment, text in sorted(news):
+            self._print(moment, text)
 
     def show_logs(self) -> None:
         """Show the ends of the daemons' logs, for somebody who has to find out what went wrong."""

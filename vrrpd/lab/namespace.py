@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, TypeVar
@@ -23,6 +24,9 @@ CLONE_NEWNET: Final = 0x40000000
 MS_BIND: Final = 0x1000
 MS_REC: Final = 0x4000
 MS_PRIVATE: Final = 1 << 18
+
+EXIT_TIMEOUT: Final = 1.0
+"""Seconds for a thread that has ended to be gone for the kernel too; it takes microseconds."""
 
 # Python has os.setns and os.unshare from 3.12 only, and no mount.
 _libc: Final = ctypes.CDLL(None, use_errno=True)
@@ -67,6 +71,11 @@ def in_a_thread(function: Callable[[], T]) -> T:
     thread = threading.Thread(target=body, name="lab namespace call", daemon=True)
     thread.start()
     thread.join()
+    # Python calls a thread ended a moment before the kernel does; until then it still is in its namespaces, and the
+    # process has one thread too many to get a user namespace.
+    deadline = time.monotonic() + EXIT_TIMEOUT
+    while os.path.exists(f"/proc/self/task/{thread.native_id}") and time.monotonic() < deadline:
+        time.sleep(0)
     if errors:
         raise errors[0]
     return results[0]
