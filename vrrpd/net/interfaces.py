@@ -122,7 +122,7 @@ class AddressRemoved:
 
 @dataclass(frozen=True, slots=True)
 class Overrun:
-    """The kernel had more to tell than the buffer held: what is known may be wrong until everything is read again."""
+    """Not everything was told (the buffer was full): what is known may be wrong until everything is read again."""
 
 
 NetworkEvent: TypeAlias = LinkChanged | LinkRemoved | AddressAdded | AddressRemoved | Overrun

@@ -450,8 +450,9 @@ class InterfaceMonitor:
     def receive(self, limit: int = 256) -> list[NetworkEvent]:
         """Reads what the kernel has told, at most ``limit`` messages; empty when there is nothing of interest.
 
-        ``Overrun`` comes last: the kernel dropped messages, and only ``snapshot`` can say what is true now. An
-        interface renamed to a name that is not watched is reported as removed.
+        ``Overrun`` comes last: messages are missing, and only ``snapshot`` can say what is true now. It also follows
+        upon an interface that came to a watched name: it may have got its addresses under another one. An interface
+        renamed to a name that is not watched is reported as removed.
         """
         events: list[NetworkEvent] = []
         for _ in range(limit):
@@ -467,9 +468,13 @@ class InterfaceMonitor:
             if port != 0:
                 continue  # Not from the kernel.
             for _, kind, _, _, message in _split(data):
+                known = len(self._names)
                 event = self._event(kind, message)
                 if event is not None:
                     events.append(event)
+                if len(self._names) > known and self._watched is not None:
+                    events.append(Overrun())
+                    return events
         return events
 
     def _event(self, kind: int, message: bytes) -> NetworkEvent | None:
