@@ -8,8 +8,12 @@ import os
 import select
 import socket
 import struct
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import pytest
@@ -385,6 +389,44 @@ def test_a_restored_address_keeps_its_lifetime_and_its_peer(
     assert writer.submit([encode_remove(there)]) == []
 
 
+def test_pyroute2_reads_the_same_from_the_kernel(namespace: Namespace, writer: AddressWriter) -> None:
+    index = namespace.index("eth0")
+    writer.submit([encode_install(virtual(text), index) for text in ("192.0.2.100", "2001:db8::100")])
+    namespace.add_address("eth0", "198.51.100.1", 24, broadcast="198.51.100.255", label="eth0:x", preferred_lft=60)
+    namespace.add_address("eth0", "2001:db8:1::1", 64, flags=0x200)
+    with namespace:
+        monitor = InterfaceMonitor()
+    interfaces, addresses = monitor.snapshot()
+    monitor.close()
+    with namespace.routing() as routing:
+        links, held = list(routing.get_links()), list(routing.get_addr())
+    assert len(links) == 3
+    assert [
+        (found.index, found.name, found.mac.hex(":"), found.mtu, found.operational_state) for found in interfaces
+    ] == [
+        (link["index"], *(link.get_attr(f"IFLA_{name}") for name in ("IFNAME", "ADDRESS", "MTU", "OPERSTATE")))
+        for link in links
+    ]
+    assert [
+        (found.index, str(found.address), found.prefix_length, found.scope, found.label, found.protocol)
+        for found in addresses
+    ] == [
+        (
+            other["index"],
+            other.get_attr("IFA_LOCAL") or other.get_attr("IFA_ADDRESS"),
+            other["prefixlen"],
+            other["scope"],
+            other.get_attr("IFA_LABEL"),
+            other.get_attr("IFA_PROTO") or 0,
+        )
+        for other in held
+    ]
+    assert [found.no_prefix_route for found in addresses] == [
+        bool(other.get_attr("IFA_FLAGS") & 0x200) for other in held
+    ]
+    assert {str(found) for found in addresses} >= {"192.0.2.100/32", "198.51.100.1/24", "2001:db8:1::1/64"}
+
+
 def test_a_snapshot_describes_the_link(namespace: Namespace) -> None:
     with namespace:
         monitor = InterfaceMonitor()
@@ -617,3 +659,59 @@ def test_a_forged_message_from_another_process_is_not_believed(namespace: Namesp
     forger.sendto(forged, (port, 0))
     assert monitor.receive() == []
     forger.close()
+
+
+def test_the_snapshot_is_true_while_addresses_change_all_the_time(
+    namespace: Namespace, writer: AddressWriter, monitor: InterfaceMonitor
+) -> None:
+    index = namespace.index("eth0")
+    lasting = [virtual(str(IPv4Address("198.51.100.0") + i)) for i in range(200)]
+    writer.submit([encode_install(address, index) for address in lasting])
+    fleeting = [virtual(str(IPv4Address("192.0.2.0") + i)) for i in range(100)]
+    churn = [encode_install(address, index) for address in fleeting]
+    churn += [encode_withdraw(address, index) for address in fleeting]
+    stop = threading.Event()
+
+    def change() -> None:
+        while not stop.is_set():
+            writer.submit(churn)
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    consistent = 0
+    try:
+        for _ in range(20):
+            with suppress(BlockingIOError):
+                _, addresses = monitor.snapshot()
+                assert {address.address for address in lasting} <= {held.address for held in addresses}
+                consistent += 1
+    finally:
+        stop.set()
+        thread.join()
+    assert consistent > 0
+
+
+def test_without_privilege_over_the_host_everything_opens_all_the_same() -> None:
+    program = """
+import ctypes, sys
+from ipaddress import IPv4Address
+libc = ctypes.CDLL(None, use_errno=True)
+new_user_and_network_namespace = 0x10000000 | 0x40000000
+if libc.unshare(new_user_and_network_namespace) < 0:
+    sys.exit(77)
+from vrrpd.net.announce import FrameSender
+from vrrpd.net.netlink import AddressWriter, InterfaceMonitor, encode_install
+from vrrpd.net.sockets import Receiver, Transmitter
+from vrrpd.config.model import VirtualAddress
+writer, monitor = AddressWriter(), InterfaceMonitor()
+assert writer.submit([encode_install(VirtualAddress(IPv4Address("192.0.2.1"), 32, "lo"), 1)]) == []
+receivers = Receiver("lo", 1, 4), Receiver("lo", 1, 6)
+receivers[0].join(IPv4Address("224.0.0.18"))
+Transmitter("lo", 1, IPv4Address("192.0.2.1"))
+FrameSender(1)
+print([interface.name for interface in monitor.snapshot()[0]])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    if done.returncode == 77:
+        pytest.skip("needs user namespaces")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "['lo']\n", "")

@@ -20,14 +20,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from vrrpd.config.model import VirtualAddress
+from vrrpd.config.model import IPAddress, VirtualAddress
 from vrrpd.net import rtnetlink
 from vrrpd.net.interfaces import (
     AddressAdded,
     AddressRemoved,
     Interface,
     InterfaceAddress,
-    IPAddress,
     LinkChanged,
     LinkRemoved,
     NetworkEvent,
@@ -381,7 +380,8 @@ class InterfaceMonitor:
     def snapshot(self) -> tuple[list[Interface], list[InterfaceAddress]]:
         """Reads the watched interfaces and their addresses as they are now, and drops what was not yet received.
 
-        Raises ``OSError`` when the kernel cannot give a consistent answer (EAGAIN: everything keeps changing).
+        Raises ``OSError`` when the kernel gives no consistent answer (EAGAIN: too much keeps changing). Then ask again
+        soon: what had not been received is dropped all the same.
         """
         for _ in range(_DRAIN_LIMIT):
             # Events from before the snapshot would undo it step by step. A full buffer takes nothing until it is empty.

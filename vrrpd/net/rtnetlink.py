@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final, NamedTuple
 
-from vrrpd.net.interfaces import Interface, InterfaceAddress, IPAddress
+from vrrpd.config.model import IPAddress
+from vrrpd.net.interfaces import Interface, InterfaceAddress
 
 NEW_LINK: Final = 16
 DELETE_LINK: Final = 17
