@@ -242,6 +242,8 @@ def test_a_receiver_hears_only_its_own_interface(wire: Wire) -> None:
     other_left, other_right = namespace_or_skip(), wire.right
     connect(other_left, "eth0", other_right, "eth1")
     other_left.add_address("eth0", "198.51.100.1", 24)
+    other_right.add_address("eth1", "198.51.100.2", 24)
+    unicast = IPv4Address("198.51.100.2")
     try:
         receiver = wire.receiver(4)
         with other_right:
@@ -249,8 +251,9 @@ def test_a_receiver_hears_only_its_own_interface(wire: Wire) -> None:
         other_receiver.join(GROUP4)
         with other_left:
             transmitter = Transmitter("eth0", other_left.index("eth0"), IPv4Address("198.51.100.1"))
-        assert transmitter.send(message(51), GROUP4) is None
-        assert take(other_receiver).source == IPv4Address("198.51.100.1")
+        for destination in (GROUP4, unicast):
+            assert transmitter.send(message(51), destination) is None
+            assert take(other_receiver).destination == destination
         assert receiver.receive() is None
     finally:
         with other_right.routing() as routing:
@@ -282,6 +285,24 @@ def test_a_transmitter_never_queues_a_packet(wire: Wire, family: Family) -> None
     far.send(message(51), group(family))
     far.send(message(51), LEFT4 if family == 4 else LEFT6)
     take(near)
+    take(near)
+    with pytest.raises(BlockingIOError):
+        transmitter._socket.recv(100)
+    for end in (transmitter, near, far):
+        end.close()
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_the_kernel_does_not_even_offer_multicast_to_a_transmitter(wire: Wire, family: Family) -> None:
+    detach_filter = 27
+    transmitter = wire.transmitter(family)
+    transmitter._socket.setsockopt(socket.SOL_SOCKET, detach_filter, 0)
+    with wire.right:
+        far = Transmitter("eth0", wire.right_index, RIGHT4 if family == 4 else RIGHT6)
+    with wire.left:
+        near = Receiver("eth0", wire.left_index, family)
+    near.join(group(family))
+    far.send(message(51), group(family))
     take(near)
     with pytest.raises(BlockingIOError):
         transmitter._socket.recv(100)
