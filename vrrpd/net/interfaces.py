@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface
-from typing import Final, TypeAlias, assert_never
+from typing import Final, Literal, TypeAlias, assert_never
 
-from vrrpd.config.model import Family, IPAddress
+from vrrpd.config.model import IPAddress
 
 _HOST_SCOPE: Final = 254
 
@@ -245,7 +245,9 @@ class InterfaceTable:
         """Tells whether the address is on the interface, with that prefix length or (None) any."""
         return any(prefix_length in (None, entry.prefix_length) for entry in self.entries(name, address))
 
-    def source_address(self, name: str, family: Family, excluding: Collection[IPAddress] = ()) -> IPAddress | None:
+    def source_address(
+        self, name: str, family: Literal[4, 6], excluding: Collection[IPAddress] = ()
+    ) -> IPAddress | None:
         """Chooses the address a router sends from, never one of ``excluding`` (the virtual ones) nor one marked ours.
 
         IPv4: the first address of the widest scope, primary before secondary. IPv6: the first link-local address that
@@ -256,7 +258,7 @@ class InterfaceTable:
             usable.sort(key=lambda entry: (entry.scope, entry.secondary))  # Stable: keeps the kernel's order.
         return usable[0].address if usable else None
 
-    def why_no_source(self, name: str, family: Family, excluding: Collection[IPAddress] = ()) -> str | None:
+    def why_no_source(self, name: str, family: Literal[4, 6], excluding: Collection[IPAddress] = ()) -> str | None:
         """Says why ``source_address`` finds none; None when it does find one."""
         if self.interface(name) is None:
             return f"interface {name} does not exist"
@@ -272,7 +274,7 @@ class InterfaceTable:
         return f"{name} has no {kind}"
 
     def _candidates(
-        self, name: str, family: Family, excluding: Collection[IPAddress], include_ours: bool = False
+        self, name: str, family: Literal[4, 6], excluding: Collection[IPAddress], include_ours: bool = False
     ) -> list[InterfaceAddress]:
         return [
             entry

@@ -318,9 +318,9 @@ class InterfaceMonitor:
     def receive(self, limit: int = 256) -> list[NetworkEvent]:
         """Reads what the kernel has told, at most ``limit`` messages; empty when there is nothing of interest.
 
-        ``Overrun`` comes last: messages are missing, and only ``snapshot`` can say what is true now. It also follows
-        upon an interface that came to a watched name: it may have got its addresses under another one. An interface
-        renamed to a name that is not watched is reported as removed.
+        ``Overrun`` comes last: the kernel dropped messages, and only ``snapshot`` can say what is true now. An
+        interface renamed to a name that is not watched is reported as removed, one renamed to a watched name appears
+        with the addresses it has.
         """
         events: list[NetworkEvent] = []
         for _ in range(limit):
@@ -341,9 +341,15 @@ class InterfaceMonitor:
                 if event is not None:
                     events.append(event)
                 if len(self._names) > known and self._watched is not None:
-                    events.append(Overrun())
-                    return events
+                    events += self._addresses_so_far(rtnetlink.interface_index(message.data))
         return events
+
+    def _addresses_so_far(self, index: int) -> list[NetworkEvent]:
+        """Reads the addresses of an interface that is new here but may have got them under a name nobody watched."""
+        try:
+            return [AddressAdded(address) for address in self._read_addresses() if address.index == index]
+        except OSError:
+            return [Overrun()]
 
     def _event(self, kind: int, message: bytes) -> NetworkEvent | None:
         if kind in (rtnetlink.NEW_ADDRESS, rtnetlink.DELETE_ADDRESS):
@@ -397,13 +403,16 @@ class InterfaceMonitor:
             if interface is not None:
                 interfaces.append(interface)
         self._names = {interface.index: interface.name for interface in interfaces}
+        return interfaces, self._read_addresses()
+
+    def _read_addresses(self) -> list[InterfaceAddress]:
         addresses = []
         for message in self._dump(rtnetlink.GET_ADDRESS, rtnetlink.NEW_ADDRESS):
             if rtnetlink.interface_index(message) in self._names:
                 address = rtnetlink.decode_address(message)
                 if address is not None:
                     addresses.append(address)
-        return interfaces, addresses
+        return addresses
 
     def _dump(self, request: int, answer: int) -> list[bytes]:
         """Asks for all objects of a kind; again when they changed under the kernel's hands (NLM_F_DUMP_INTR)."""
