@@ -342,6 +342,8 @@ class InterfaceMonitor:
                     events.append(event)
                 if len(self._names) > known and self._watched is not None:
                     events += self._addresses_so_far(rtnetlink.interface_index(message.data))
+            if events and isinstance(events[-1], Overrun):
+                break
         return events
 
     def _addresses_so_far(self, index: int) -> list[NetworkEvent]:
