@@ -27,7 +27,16 @@ from vrrpd.config.model import Command
 from vrrpd.scripts.result import Exited, Killed, Lost, NotStarted, ScriptResult, TimedOut
 from vrrpd.scripts.runner import ScriptRunner
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="switching users needs root")
+
+def can_switch_users() -> bool:
+    """True for root, unless in a user namespace that has no other users."""
+    users = sum(int(line.split()[2]) for line in Path("/proc/self/uid_map").read_text().splitlines())
+    return os.geteuid() == 0 and users > 65534
+
+
+needs_root = pytest.mark.skipif(
+    not can_switch_users(), reason="switching users needs root, and user 65534 in its user namespace"
+)
 
 
 async def run(command: Command, timeout: float = 10.0) -> ScriptResult:
@@ -347,12 +356,24 @@ async def test_a_script_may_clean_up_on_sigterm(tmp_path: Path) -> None:
     assert (tmp_path / "done").read_text() == "tidy\n"
 
 
+HANG_IN_A_GROUP_OR_SESSION = """
+import os, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+os.setsid() if sys.argv[1] == "session" else os.setpgid(0, 0)
+with open(sys.argv[2], "w") as file:
+    print(os.getpid(), file=file)
+time.sleep(1000)
+"""
+
+
 async def test_children_in_other_groups_and_sessions_die_with_a_hanging_script(tmp_path: Path) -> None:
+    program = tmp_path / "hang.py"
+    program.write_text(HANG_IN_A_GROUP_OR_SESSION)
+    hang = f"{sys.executable} -I -S {program}"
     body = f"""trap '' TERM
-setsid sh -c 'trap "" TERM; echo $$ > {tmp_path}/session; sleep 1000; :' &
-set -m
-sh -c 'trap "" TERM; echo $$ > {tmp_path}/group; sleep 1000; :' &
-(sh -c 'trap "" TERM; echo $$ > {tmp_path}/orphan; sleep 1000; :' &)
+{hang} session {tmp_path}/session &
+{hang} group {tmp_path}/group &
+({hang} group {tmp_path}/orphan &)
 while :; do sleep 1; done"""
     async with scripts_running() as runner:
         result = await runner.run(shell_script(tmp_path, "spread", body), timeout=1.0)
