@@ -39,6 +39,8 @@ _SO_DETACH_FILTER: Final = 27
 _SO_RCVBUFFORCE: Final = 33
 _IP_MULTICAST_ALL: Final = 49
 _IPV6_MULTICAST_ALL: Final = 29
+_IP_TRANSPARENT: Final = 19
+_IPV6_TRANSPARENT: Final = (socket.IPPROTO_IPV6, 75)
 _PACKET_INFORMATION: Final = struct.Struct("16si")
 
 _ANCILLARY_SPACE: Final = socket.CMSG_SPACE(4) + socket.CMSG_SPACE(_PACKET_INFORMATION.size)
@@ -254,6 +256,10 @@ class Transmitter:
                 self._prepare_ipv4(index, hop_limit)
             else:
                 self._prepare_ipv6(index, hop_limit)
+            with suppress(OSError):
+                # A router whose own address was taken away still says goodbye from it (priority 0).
+                level, option = (socket.IPPROTO_IP, _IP_TRANSPARENT) if self._family == 4 else _IPV6_TRANSPARENT
+                self._socket.setsockopt(level, option, 1)
             # Setting the TOS also sets a priority: this has to come after it.
             try:
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, _CONTROL_PRIORITY)
