@@ -399,13 +399,14 @@ def test_sending_while_the_link_is_down_gives_the_error_and_receiving_goes_on_af
         namespace.close()
 
 
-def test_a_transmitter_whose_address_was_deleted_says_so() -> None:
+def test_a_transmitter_whose_address_was_deleted_still_says_goodbye_from_it() -> None:
     left, right = namespace_or_skip(), namespace_or_skip()
     connect(left, "eth0", right, "eth0")
+    wire = Wire(left, right, left.index("eth0"), right.index("eth0"))
     left.add_address("eth0", str(LEFT4), 24)
-    with left:
-        transmitter = Transmitter("eth0", left.index("eth0"), LEFT4)
+    receiver, transmitter = wire.receiver(4), wire.transmitter(4)
     left.delete_address("eth0", str(LEFT4), 24)
-    assert isinstance(transmitter.send(message(51), RIGHT4), OSError)
+    assert transmitter.send(message(51), GROUP4) is None
+    assert take(receiver).source == LEFT4
     for namespace in (left, right):
         namespace.close()

@@ -240,7 +240,8 @@ class Transmitter:
     """Sends VRRP from one source address on one interface, to its group or to unicast peers; never receives.
 
     Raises ``OSError`` when the source cannot be used (EADDRNOTAVAIL: not on this node, or an IPv6 address still
-    tentative). An address lost later makes ``send`` fail; a new ``Transmitter`` is needed once it is back.
+    tentative). From an address that is lost later goodbye can still be said; a new ``Transmitter`` is needed
+    once it is back.
     """
 
     def __init__(self, interface: str, index: int, source: IPAddress, hop_limit: int = 255) -> None:
@@ -256,16 +257,17 @@ class Transmitter:
                 self._prepare_ipv4(index, hop_limit)
             else:
                 self._prepare_ipv6(index, hop_limit)
-            with suppress(OSError):
-                # A router whose own address was taken away still says goodbye from it (priority 0).
-                level, option = (socket.IPPROTO_IP, _IP_TRANSPARENT) if self._family == 4 else _IPV6_TRANSPARENT
-                self._socket.setsockopt(level, option, 1)
             # Setting the TOS also sets a priority: this has to come after it.
             try:
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, _CONTROL_PRIORITY)
             except PermissionError:
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, _BEST_UNPRIVILEGED_PRIORITY)
             self._socket.bind(self._socket_address(source))
+            with suppress(OSError):
+                # A router whose own address is taken away still says goodbye from it. Only now: a source that is not
+                # on the node from the start is refused by the bind.
+                level, option = (socket.IPPROTO_IP, _IP_TRANSPARENT) if self._family == 4 else _IPV6_TRANSPARENT
+                self._socket.setsockopt(level, option, 1)
         except BaseException:
             self._socket.close()
             raise
