@@ -172,6 +172,19 @@ def test_a_discarded_packet_is_counted_and_changes_nothing() -> None:
         assert peer.last is None
 
 
+@pytest.mark.requirement("RX-18", "RX-19")
+def test_a_packet_that_was_no_advertisement_is_booked_and_changes_nothing() -> None:
+    runner, recorder = serving()
+    before = runner.router.state
+    recorder.now = 10.5
+    runner.reject(HIGHER, Discard(DiscardReason.CHECKSUM, "checksum is 0x1234"))
+    assert runner.statistics.discarded == {DiscardReason.CHECKSUM: 1}
+    assert recorder.discards == [(HIGHER, DiscardReason.CHECKSUM)]
+    assert runner.router.state is before
+    (peer,) = runner.peers.peers
+    assert (peer.last, peer.last_heard, peer.discarded) == (None, 10.5, {DiscardReason.CHECKSUM: 1})
+
+
 def test_an_admitted_advertisement_is_counted_and_handled() -> None:
     runner, recorder = running()
     recorder.now = 2.0

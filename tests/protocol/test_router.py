@@ -43,6 +43,7 @@ from vrrpd.protocol.actions import (
 from vrrpd.protocol.events import (
     AddressesTaken,
     AdvertisementReceived,
+    Fault,
     FaultKind,
     FaultsChanged,
     Reconfigured,
@@ -339,7 +340,7 @@ def test_a_master_that_dies_within_the_preempt_delay_is_replaced_at_once() -> No
     router.handle(received(50), 1.0)
     router.handle(received(0), 1.5)
     changed = router.handle(TimerExpired(), 2.109375)[-1]
-    assert changed == StateChanged(StateName.BACKUP, StateName.MASTER, "no advertisement from 192.0.2.3 in time")
+    assert changed == StateChanged(StateName.BACKUP, StateName.MASTER, "192.0.2.3 gave up (priority 0)")
 
 
 @pytest.mark.requirement("PRE-3")
@@ -704,9 +705,19 @@ def test_fault_ends_with_the_last_fault_only() -> None:
     (notice,) = router.handle(FaultsChanged((CHECK_FAILED,)), 1.0)
     assert notice == Notice(NoticeKind.FAULTS_CHANGED, "still in FAULT: check web failed: exit status 1")
     assert router.handle(FaultsChanged(()), 2.0) == [
-        StateChanged(StateName.FAULT, StateName.BACKUP, "recovered: check web failed: exit status 1 no more")
+        StateChanged(StateName.FAULT, StateName.BACKUP, "no longer: check web failed: exit status 1")
     ]
     assert router.deadline == 5.609375
+
+
+def test_the_end_of_waiting_for_the_first_check_is_called_its_success() -> None:
+    router = VirtualRouter(parameters())
+    waiting = Fault(FaultKind.AWAITING_CHECK, "web", "waiting for the first result of check web")
+    router.handle(FaultsChanged((waiting,)), 0.0)
+    router.handle(Startup(), 0.0)
+    assert router.handle(FaultsChanged(()), 0.5) == [
+        StateChanged(StateName.FAULT, StateName.BACKUP, "the first check succeeded")
+    ]
 
 
 def test_the_same_fault_in_other_words_is_not_remarked() -> None:
