@@ -247,5 +247,9 @@ class Runner:
 
 def _ledger(settings: RunnerSettings) -> PeerLedger:
     parameters = settings.parameters
-    sends = ChecksumForm.MESSAGE_ONLY if parameters.version is Version.V2 else settings.checksum_form
+    sends = settings.checksum_form
+    if parameters.version is Version.V2:
+        sends = ChecksumForm.MESSAGE_ONLY
+    elif parameters.addresses[0].version == 6:
+        sends = ChecksumForm.PSEUDO_HEADER  # IPv6 has one form only, whatever was configured for IPv4
     return PeerLedger(parameters.version, parameters.max_advertise_interval, parameters.addresses, sends)
