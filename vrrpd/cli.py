@@ -14,12 +14,15 @@ import os
 import resource
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from vrrpd import __version__, namespaces, rundir
 from vrrpd.config import keepalived, render
 from vrrpd.config.model import Configuration, ConfigurationError, Diagnostic
 
+PROCESS_NAME_VARIABLE: Final = "VRRPD_PROCESS_NAME"
+"""Set in the container image: the manuals' liveness probe is ``pgrep keepalived``."""
 DEFAULT_FILE: Final = "/etc/keepalived/keepalived.conf"
 OK, WRONG_CONFIGURATION, CANNOT_RUN = 0, 1, 3
 
@@ -138,6 +141,7 @@ def _run(options: argparse.Namespace) -> int:
         log.error("this process lacks %s: run vrrpd as root, or grant it", " and ".join(missing))
         return CANNOT_RUN
     _raise_descriptor_limit()
+    _name_process(os.environ.get(PROCESS_NAME_VARIABLE) or "vrrpd")
 
     async def run() -> None:
         handler.attach(asyncio.get_running_loop())
@@ -187,3 +191,9 @@ def _raise_descriptor_limit() -> None:
     wanted = 65536 if hard == resource.RLIM_INFINITY else min(65536, hard)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _name_process(name: str) -> None:
+    """Sets what ``ps`` and ``pgrep`` show, however the daemon was started; the kernel keeps the first 15 bytes."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/comm").write_text(name)

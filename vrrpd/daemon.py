@@ -30,6 +30,7 @@ from vrrpd.net.interfaces import AddressRemoved, InterfaceTable, LinkRemoved, Ov
 from vrrpd.net.netlink import InterfaceMonitor, encode_remove
 from vrrpd.net.timer import DeadlineQueue, KernelTimer
 from vrrpd.notify import Notifier
+from vrrpd.orphans import OrphanReaper
 from vrrpd.protocol.actions import Notice, NoticeKind, StateChanged, StateName
 from vrrpd.protocol.datagram import IPAddress
 from vrrpd.protocol.discard import Discard
@@ -83,6 +84,7 @@ class Daemon:
         self._table = InterfaceTable()
         self._tasks: set[asyncio.Task[None]] = set()
         self._control: ControlServer | None = None
+        self._orphans: OrphanReaper | None = None
 
     # -- life -----------------------------------------------------------------------------------------------------
 
@@ -114,6 +116,9 @@ class Daemon:
 
     async def _start(self) -> None:
         self._scripts = ScriptRunner()
+        if os.getpid() == 1:
+            self._orphans = OrphanReaper(lambda pid: pid == self._scripts.helper_pid)
+            self._orphans.start()
         self._notifier = Notifier(self._scripts)
         self._scheduler = CheckScheduler(self._configuration.checks, self._scripts, self._check_changed)
         self._scheduler.start()
@@ -163,6 +168,8 @@ class Daemon:
         self._stop_listening()
         if self._control is not None:
             self._control.close()
+        if self._orphans is not None:
+            self._orphans.close()
         for link in self._links.values():
             link.close()
         for unit in self._units.values():
