@@ -26,6 +26,7 @@ from vrrpd.control import ControlServer
 from vrrpd.journal import Journal
 from vrrpd.links import Link
 from vrrpd.net.dataplane import LinuxDataplane
+from vrrpd.net.firewall import Firewall
 from vrrpd.net.interfaces import AddressRemoved, InterfaceTable, LinkRemoved, Overrun
 from vrrpd.net.netlink import InterfaceMonitor, encode_remove
 from vrrpd.net.timer import DeadlineQueue, KernelTimer
@@ -120,6 +121,7 @@ class Daemon:
             self._orphans = OrphanReaper(lambda pid: pid == self._scripts.helper_pid)
             self._orphans.start()
         self._notifier = Notifier(self._scripts)
+        self._firewall = Firewall(self._scripts)
         self._scheduler = CheckScheduler(self._configuration.checks, self._scripts, self._check_changed)
         self._scheduler.start()
         self._surroundings = Surroundings(
@@ -142,8 +144,15 @@ class Daemon:
             unit.start()
         self._settle_all()
         await self._start_scripts()
+        self._apply_firewall()
         await self._open_control()
         _log.info("vrrpd %s runs %d virtual routers", vrrpd.__version__, len(self._units))
+
+    def _apply_firewall(self) -> None:
+        families = frozenset(
+            virtual.address.version for router in self._configuration.routers for virtual in router.all_addresses
+        )
+        self._firewall.apply(self._configuration.settings.firewall, families)
 
     async def _start_scripts(self) -> None:
         try:
@@ -157,7 +166,8 @@ class Daemon:
         for unit in self._units.values():
             unit.stop("shutdown")
         self._settle()
-        await self._notifier.stop(self._clock() + STOP_SCRIPTS_LIMIT)
+        deadline = self._clock() + STOP_SCRIPTS_LIMIT
+        await asyncio.gather(self._notifier.stop(deadline), self._firewall.close(deadline))
         await self._scheduler.close()
         await self._scripts.close(0.0)
 
@@ -474,6 +484,7 @@ class Daemon:
         self._take_configuration()
         self._watch_interfaces()
         self._scheduler.apply(configuration.checks)
+        self._apply_firewall()
         wanted = {router_key(router): router for router in configuration.routers}
         removed = [unit for key, unit in self._units.items() if key not in wanted]
         for unit in removed:
