@@ -240,7 +240,7 @@ def test_what_is_missing_is_named_at_the_instance() -> None:
 
 
 def test_ipv6_with_an_explicit_version_2_is_an_error() -> None:
-    [message] = [line for line in problems(instance("version 2", vips="fe80::1"))]
+    [message] = list(problems(instance("version 2", vips="fe80::1")))
     assert message == "keepalived.conf:5: (VI_1) version is 2 but the addresses are IPv6, expected version 3"
 
 
