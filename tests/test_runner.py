@@ -52,8 +52,8 @@ class Recorder:
     def install(self, only: frozenset[IPAddress] | None) -> None:
         self.lines.append(f"install {_listed(only)}")
 
-    def withdraw(self, only: frozenset[IPAddress] | None) -> None:
-        self.lines.append(f"withdraw {_listed(only)}")
+    def withdraw(self) -> None:
+        self.lines.append(f"withdraw {_listed(None)}")
 
     def announce(self, repeat: int, only: frozenset[IPAddress] | None) -> None:
         self.lines.append(f"announce {_listed(only)} x {repeat}")
@@ -335,9 +335,8 @@ def test_new_settings_take_effect_in_place() -> None:
         parameters=parameters(120, addresses=(OTHER_VIP,)),
         admission=AdmissionPolicy(Version.V3, 100, GROUP, strict=True),
     )
-    runner.reconfigure(new, frozenset({VIP}), frozenset({OTHER_VIP}))
+    runner.reconfigure(new, frozenset({OTHER_VIP}))
     assert recorder.lines == [
-        "withdraw 192.0.2.100",
         "send 120 to 224.0.0.18",
         "install 192.0.2.101",
         "announce 192.0.2.101 x 5",

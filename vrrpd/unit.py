@@ -156,7 +156,7 @@ class RouterUnit:
             self._source_index = None
         self.config = config
         self.port.bind(config)
-        self.runner.reconfigure(runner_settings(config), frozenset(), added)
+        self.runner.reconfigure(runner_settings(config), added)
         self.forget_refusals()
         self.evaluate()
 

@@ -86,7 +86,7 @@ class RouterMachine(RuleBasedStateMachine):
             match action:
                 case InstallAddresses():
                     self.installed = True
-                case WithdrawAddresses(None):
+                case WithdrawAddresses():
                     self.installed = False
                 case SendAdvertisement(priority):
                     assert priority in (0, self.router.priority)

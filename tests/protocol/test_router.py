@@ -808,9 +808,8 @@ def test_the_source_address_decides_the_next_tie() -> None:
 def test_a_master_takes_new_parameters_in_place_and_says_so_at_once() -> None:
     router = serving(parameters(addresses=(VIP,)))
     new = parameters(120, interval=50, addresses=(OTHER_VIP,))
-    event = Reconfigured(new, withdrawn=frozenset({VIP}), added=frozenset({OTHER_VIP}))
+    event = Reconfigured(new, added=frozenset({OTHER_VIP}))
     assert router.handle(event, 0.25) == [
-        WithdrawAddresses(frozenset({VIP})),
         SendAdvertisement(120),
         InstallAddresses(frozenset({OTHER_VIP})),
         Announce(5, frozenset({OTHER_VIP})),

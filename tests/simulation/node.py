@@ -114,9 +114,9 @@ class SimulatedRouter:
         """Adds addresses to the node."""
         self.installed |= self._addresses(only)
 
-    def withdraw(self, only: frozenset[IPAddress] | None) -> None:
+    def withdraw(self) -> None:
         """Takes addresses off the node."""
-        self.installed -= self._addresses(only)
+        self.installed -= self._addresses(None)
 
     def announce(self, repeat: int, only: frozenset[IPAddress] | None) -> None:
         """Announces addresses, which must be there by then."""

@@ -25,6 +25,12 @@ from vrrpd.config.script_files import examine
 from vrrpd.config.source import Line, Source
 from vrrpd.config.validate import settle
 
+ALIASES: Final = {
+    "mcast_src_ip": ("mcast_src_ip", "unicast_src_ip"),
+    "unicast_peer": ("unicast_peer", "unicast_fault_no_peer"),
+}
+"""Keywords under which a setting may have been given, where there are several."""
+
 DEFAULT_PATH: Final = "/etc/keepalived/keepalived.conf"
 DEFAULT_SCRIPT_USER: Final = "keepalived_script"
 """keepalived runs scripts as this user where it exists, so a machine that has it expects the same."""
@@ -177,7 +183,7 @@ def _read(
 
     def locate(router: int, keyword: str, entry: int) -> Place | None:
         draft = content.routers[router]
-        names = ("mcast_src_ip", "unicast_src_ip") if keyword == "mcast_src_ip" else (keyword,)
+        names = ALIASES.get(keyword, (keyword,))
         if draft.broken.intersection(names):
             return None
         # What comes from global_defs is wrong there, not in the router that uses it.

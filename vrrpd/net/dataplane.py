@@ -259,7 +259,7 @@ class RouterPort:
                 self._note(prepared, installed=True)
                 self._shared.queue_message(prepared.install, _Pending(self, address, installs=True))
 
-    def withdraw(self, only: frozenset[IPAddress] | None) -> None:
+    def withdraw(self, only: frozenset[IPAddress] | None = None) -> None:
         """Adds the removal of what we installed to the batch and drops its waiting announcements."""
         going = [
             prepared

@@ -356,10 +356,7 @@ class VirtualRouter:
                     refresh = refresh if master.refresh is None else min(master.refresh, refresh)
                 next_advertisement = now + seconds(event.parameters.max_advertise_interval)
                 self.state = replace(master, adver_timer=next_advertisement, refresh=refresh)
-                actions: list[Action] = []
-                if event.withdrawn:
-                    actions.append(WithdrawAddresses(event.withdrawn))
-                actions.append(SendAdvertisement(self.priority))
+                actions: list[Action] = [SendAdvertisement(self.priority)]
                 if event.added:
                     actions.append(InstallAddresses(event.added))
                     actions.append(Announce(times.master_repeat, event.added))
