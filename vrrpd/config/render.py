@@ -161,6 +161,8 @@ def _transport(router: VirtualRouterConfig) -> Iterator[str]:
         yield f"mcast_dst_ip {router.multicast_group}"
     if router.unicast:
         yield from _inner("unicast_peer", [_peer(peer) for peer in router.unicast_peers], even_if_empty=True)
+        if not router.unicast_peers:
+            yield "run_alone"
     if router.unicast_ttl != 255:
         yield f"unicast_ttl {router.unicast_ttl}"
     if router.authentication is not None:
