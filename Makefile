@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+CORE_TESTS := tests/protocol tests/simulation tests/test_runner.py
+
 .DEFAULT_GOAL := help
-.PHONY: help setup test check lint types unit netns interop coverage demo clean
+.PHONY: help setup test check lint types unit core netns demo clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -25,7 +27,17 @@ types: setup  ## mypy --strict
 	$(BIN)/mypy
 
 unit: setup  ## the tests that need no namespaces
-	$(BIN)/pytest -m "not netns and not interop"
+	$(BIN)/pytest -m "not netns and not interop and not image"
+
+core: setup  ## the protocol core alone, with its branch coverage (100 % is demanded)
+	$(BIN)/coverage run -m pytest -q $(CORE_TESTS)
+	$(BIN)/coverage report --include='vrrpd/protocol/*,vrrpd/runner.py' --fail-under=100 --show-missing --skip-covered
+
+netns: setup  ## real daemons in network namespaces
+	$(BIN)/pytest -m netns
+
+test: setup keepalived check core  ## everything: style, types, core with coverage, namespaces, keepalived
+	$(BIN)/pytest $(CORE_TESTS:%=--ignore=%)
 
 demo: setup  ## two routers, a client, three failures: each outage in milliseconds
 	@$(BIN)/python -m vrrpd.lab.demo

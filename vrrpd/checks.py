@@ -253,9 +253,7 @@ class _RunningCheck:
             pass
         else:
             if isinstance(address, IPv6Address):
-                scope = address.scope_id
-                number = 0 if scope is None else int(scope) if scope.isdecimal() else socket.if_nametoindex(scope)
-                return [(str(address).partition("%")[0], target.port, 0, number)]
+                return [(str(address).partition("%")[0], target.port, 0, _scope_number(address.scope_id))]
             return [(str(address), target.port)]
         if self._lookup is None:
             self._lookup = _look_up(target.host, target.port)
@@ -271,6 +269,16 @@ def _tried_alike(one: Check, other: Check) -> bool:
     """True when two checks differ at most in what is made of their results."""
     alike = replace(one, weight=other.weight, weight_reverse=other.weight_reverse, rise=other.rise, fall=other.fall)
     return alike == other
+
+
+def _scope_number(scope: str | None) -> int:
+    """The interface number of an IPv6 address's zone (RFC 4007 section 11); 0 without one."""
+    if scope is None or scope.isdecimal():
+        return int(scope or 0)
+    try:
+        return socket.if_nametoindex(scope)
+    except OSError:
+        raise OSError(errno.ENODEV, f"no interface {scope}") from None
 
 
 def _look_up(host: str, port: int) -> asyncio.Future[list[SocketAddress]]:

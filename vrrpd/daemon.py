@@ -43,6 +43,8 @@ _log = logging.getLogger("vrrpd")
 
 MONITOR_EVENTS_PER_TURN: Final = 256
 """Netlink events taken in before timers and packets get their turn."""
+SNAPSHOT_RETRY_DELAY: Final = 0.2
+"""Seconds until interfaces that changed faster than they could be read are read again."""
 STOP_SCRIPTS_LIMIT: Final = 0.7
 """Seconds that notify_stop scripts may take, so that SIGTERM to exit stays under a second."""
 ROUTERS_PER_STATUS_SLICE: Final = 16
@@ -66,6 +68,7 @@ class Daemon:
         self._started = time.time()
         self._reloads: dict[str, Any] = {"count": 0, "failed": 0, "last": None}
         self._stopping = asyncio.Event()
+        self._reloading = asyncio.Lock()
         self._units: dict[RouterKey, RouterUnit] = {}
         self._units_by_runner: dict[Runner, RouterUnit] = {}
         self._links: dict[tuple[str, Family], Link] = {}
@@ -245,13 +248,13 @@ class Daemon:
 
     def _watch_interfaces(self) -> None:
         """Asks the kernel about the interfaces that matter, and reads how they are now."""
-        routers = self._configuration.routers
+        # During a reload also what the routers that still run by the old configuration look at.
+        routers = [*self._configuration.routers, *(unit.config for unit in self._units.values())]
         if any(router.source_address is not None for router in routers):
             self._monitor.watch(None)  # a configured source may be on any interface
         else:
             self._monitor.watch(frozenset().union(*(devices(router) for router in routers)))
-        self._table.replace(*self._monitor.snapshot())
-        self._own.clear()
+        self._interfaces_changed(self._read_again())
 
     def _is_virtual(self, address: IPAddress) -> bool:
         return address in self._virtual_addresses
@@ -311,7 +314,7 @@ class Daemon:
         for event in events:
             if isinstance(event, Overrun):
                 _log.warning("netlink events were lost: reading all interfaces and addresses again")
-                affected |= self._table.replace(*self._monitor.snapshot())
+                affected |= self._read_again()
                 removed = True
                 continue
             affected |= self._table.apply(event)
@@ -326,6 +329,20 @@ class Daemon:
             for unit in self._units.values():
                 unit.restore_lost_addresses()
         self._settle_all()
+
+    def _read_again(self) -> frozenset[str]:
+        """Reads how everything is now; where even that cannot be read, once more a little later."""
+        try:
+            return self._table.replace(*self._monitor.snapshot())
+        except OSError as error:
+            _log.warning("%s; trying again", error.strerror)
+            self._loop.call_later(SNAPSHOT_RETRY_DELAY, self._read_again_later)
+            return frozenset()
+
+    def _read_again_later(self) -> None:
+        self._address_removed = True
+        self._interfaces_changed(self._read_again())
+        self._on_monitor()
 
     def _check_changed(self, status: CheckStatus) -> None:
         for unit in self._units.values():
@@ -423,6 +440,10 @@ class Daemon:
 
     async def _reload(self) -> None:
         """SIGHUP: parse, validate, compare, commit. A broken configuration changes nothing."""
+        async with self._reloading:
+            await self._reload_once()
+
+    async def _reload_once(self) -> None:
         try:
             # In a thread: reading a large file must not delay an advertisement.
             configuration, warnings = await asyncio.to_thread(self._load)
@@ -436,19 +457,22 @@ class Daemon:
             return
         for warning in warnings:
             _log.warning("%s", warning)
-        self._commit(configuration)
+        if not self._stopping.is_set():
+            self._commit(configuration)
 
     def _commit(self, configuration: Configuration) -> None:
         before, self._configuration = self._configuration, configuration
         if before.settings.network_namespace != configuration.settings.network_namespace:
             _log.warning("net_namespace takes effect at the next start only")
         self._take_configuration()
-        self._scheduler.apply(configuration.checks)
         self._watch_interfaces()
+        self._scheduler.apply(configuration.checks)
         wanted = {router_key(router): router for router in configuration.routers}
         removed = [unit for key, unit in self._units.items() if key not in wanted]
         for unit in removed:
             self._remove_unit(unit, "removed from the configuration")
+        for key, unit in self._units.items():
+            unit.release(wanted[key])
         new, changed, restarted = [], 0, 0
         for key, config in wanted.items():
             existing = self._units.get(key)

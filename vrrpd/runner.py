@@ -54,7 +54,7 @@ class Dataplane(Protocol):
     def install(self, only: frozenset[IPAddress] | None) -> None:
         """Puts the virtual addresses on their interfaces."""
 
-    def withdraw(self, only: frozenset[IPAddress] | None) -> None:
+    def withdraw(self) -> None:
         """Takes them off again, and with them what announcements are still waiting."""
 
     def announce(self, repeat: int, only: frozenset[IPAddress] | None) -> None:
@@ -166,14 +166,12 @@ class Runner:
             self._messages.clear()
         self.prepare()
 
-    def reconfigure(
-        self, settings: RunnerSettings, withdrawn: frozenset[IPAddress], added: frozenset[IPAddress]
-    ) -> None:
-        """Takes new settings in place. The dataplane must know the old and the new addresses during the call."""
+    def reconfigure(self, settings: RunnerSettings, added: frozenset[IPAddress]) -> None:
+        """Takes new settings in place; the dataplane knows the new addresses already."""
         self.settings = settings
         self.peers = _ledger(settings)
         self._messages.clear()
-        self.deliver(Reconfigured(settings.parameters, withdrawn, added))
+        self.deliver(Reconfigured(settings.parameters, added))
 
     def prepare(self) -> None:
         """Builds the next advertisement and the farewell now, so that no takeover waits for the encoder."""
@@ -193,8 +191,8 @@ class Runner:
                 self.dataplane.install(only)
             case Announce(repeat, only):
                 self.dataplane.announce(repeat, only)
-            case WithdrawAddresses(only):
-                self.dataplane.withdraw(only)
+            case WithdrawAddresses():
+                self.dataplane.withdraw()
             case StateChanged():
                 self._state_changed(action)
             case Notice():
@@ -247,5 +245,9 @@ class Runner:
 
 def _ledger(settings: RunnerSettings) -> PeerLedger:
     parameters = settings.parameters
-    sends = ChecksumForm.MESSAGE_ONLY if parameters.version is Version.V2 else settings.checksum_form
+    sends = settings.checksum_form
+    if parameters.version is Version.V2:
+        sends = ChecksumForm.MESSAGE_ONLY
+    elif parameters.addresses[0].version == 6:
+        sends = ChecksumForm.PSEUDO_HEADER  # IPv6 has one form only, whatever was configured for IPv4
     return PeerLedger(parameters.version, parameters.max_advertise_interval, parameters.addresses, sends)

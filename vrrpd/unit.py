@@ -141,19 +141,22 @@ class RouterUnit:
         """Tries refused addresses again at the next election."""
         self._refused.clear()
 
-    def reconfigure(self, config: VirtualRouterConfig) -> None:
-        """Takes a changed configuration in place: no election, no gap."""
+    def release(self, config: VirtualRouterConfig) -> None:
+        """Withdraws what the new configuration no longer has here: another router may be about to take it over."""
         old, new = _by_address(self.config), _by_address(config)
         withdrawn = frozenset(address for address, virtual in old.items() if new.get(address) != virtual)
-        added = frozenset(address for address, virtual in new.items() if old.get(address) != virtual)
-        if self.runner.state is StateName.MASTER and withdrawn:
+        if withdrawn and self.runner.state is StateName.MASTER:
             self.port.withdraw(withdrawn)
-        source_changed = config.source_address != self.config.source_address
+
+    def reconfigure(self, config: VirtualRouterConfig) -> None:
+        """Takes a changed configuration in place, after ``release``: no election, no gap."""
+        old, new = _by_address(self.config), _by_address(config)
+        added = frozenset(address for address, virtual in new.items() if old.get(address) != virtual)
+        if config.source_address != self.config.source_address:
+            self._source_index = None
         self.config = config
         self.port.bind(config)
-        if source_changed:
-            self._source_index = None
-        self.runner.reconfigure(runner_settings(config), frozenset(), added)
+        self.runner.reconfigure(runner_settings(config), added)
         self.forget_refusals()
         self.evaluate()
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from difflib import get_close_matches
 from ipaddress import ip_address
 from typing import Final, TypeAlias, TypeVar, assert_never
 
@@ -22,6 +23,8 @@ T = TypeVar("T")
 
 INTEGER: Final = re.compile(r"[+-]?[0-9]{1,10}", re.ASCII)
 DECIMAL: Final = re.compile(r"(?:[0-9]{1,10}(?:\.[0-9]{0,30})?|\.[0-9]{1,30})", re.ASCII)
+LONGEST_GUESS: Final = 40
+"""Characters of a keyword for which a likely spelling is sought."""
 BOOLEANS: Final = {"on": True, "true": True, "yes": True, "off": False, "false": False, "no": False}
 
 
@@ -150,7 +153,9 @@ def read_block(
         match treatment:
             case None:
                 what = "block" if statement.block is not None else "keyword"
-                report.warning(place, f"unknown {what} {seen(keyword)} in {where} is ignored")
+                guess = _nearest(keyword, table) if not report.full else None
+                hint = f", expected {guess} perhaps" if guess else ""
+                report.warning(place, f"unknown {what} {seen(keyword)} in {where} is ignored{hint}")
             case Works(read, repeatable):
                 if not repeatable and draft.given(keyword):
                     report.warning(
@@ -169,6 +174,13 @@ def read_block(
                 skipped.add(statement)
             case _:
                 assert_never(treatment)
+
+
+def _nearest(keyword: str, table: Table) -> str | None:
+    """The known keyword that somebody may have meant."""
+    if len(keyword) > LONGEST_GUESS:
+        return None
+    return next(iter(get_close_matches(keyword, table, n=1, cutoff=0.8)), None)
 
 
 def fail(statement: Statement, draft: Draft, report: Report, message: str) -> None:

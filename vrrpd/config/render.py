@@ -30,7 +30,7 @@ from vrrpd.config.model import (
     VirtualAddress,
     VirtualRouterConfig,
 )
-from vrrpd.config.script_files import NOTIFY_KEYWORDS
+from vrrpd.config.scripts import NOTIFY_KEYWORDS
 from vrrpd.config.words import quote
 from vrrpd.protocol.timing import CENTISECONDS_PER_SECOND, DEFAULT_DOWN_ADVERTISEMENTS
 

@@ -12,10 +12,13 @@ from typing import Final, TypeAlias
 from vrrpd.config.model import ConfigurationError, Diagnostic
 
 MAXIMUM_DIAGNOSTICS: Final = 1000
-"""More than this helps nobody; the rest is counted."""
+"""Errors, and warnings, that are told; more help nobody and are counted."""
 
 LONGEST_QUOTE: Final = 60
 """Characters of a wrong word that a message repeats."""
+
+LONGEST_PATH: Final = 4096
+"""PATH_MAX."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,11 @@ class Place:
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}" if self.line else self.file
+
+
+def seen_path(path: str) -> str:
+    """A path as a message shows it: whole, since its end is what tells files apart."""
+    return seen(path, LONGEST_PATH)
 
 
 NOWHERE: Final = Place()
@@ -43,9 +51,9 @@ def nowhere(router: int, keyword: str, entry: int) -> Place:
     return NOWHERE
 
 
-def seen(text: str) -> str:
+def seen(text: str, longest: int = LONGEST_QUOTE) -> str:
     """A word as a message shows it: as it is when harmless, else quoted, and cut when long."""
-    cut = text if len(text) <= LONGEST_QUOTE else text[:LONGEST_QUOTE] + "..."
+    cut = text if len(text) <= longest else text[:longest] + "..."
     harmless = cut.isprintable() and cut != "" and " " not in cut
     return cut if harmless else ascii(cut)
 
@@ -63,9 +71,8 @@ class Report:
     """Collects diagnostics; errors do not stop the search for more of them."""
 
     def __init__(self) -> None:
-        self._diagnostics: list[Diagnostic] = []
-        self._known: set[Diagnostic] = set()
-        self._left_out = 0
+        self._found: dict[bool, dict[Diagnostic, None]] = {True: {}, False: {}}
+        self._left_out = {True: 0, False: 0}
         self._files: dict[str, int] = {}
         self.fatal = False
 
@@ -83,21 +90,29 @@ class Report:
         self._files.setdefault(file, len(self._files))
 
     def _add(self, diagnostic: Diagnostic) -> None:
-        if diagnostic in self._known:
+        # Errors and warnings have room of their own: a thousand warnings must not hide the one error.
+        found = self._found[diagnostic.fatal]
+        if diagnostic in found:
             return
-        if len(self._diagnostics) >= MAXIMUM_DIAGNOSTICS:
-            self._left_out += 1
+        if len(found) >= MAXIMUM_DIAGNOSTICS:
+            self._left_out[diagnostic.fatal] += 1
             return
-        self._known.add(diagnostic)
-        self._diagnostics.append(diagnostic)
+        found[diagnostic] = None
+
+    @property
+    def full(self) -> bool:
+        """Whether further warnings are only counted."""
+        return len(self._found[False]) >= MAXIMUM_DIAGNOSTICS
 
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """Everything found, by file and line."""
         order = self._files
-        found = sorted(self._diagnostics, key=lambda one: (order.get(one.file, len(order)), one.line))
-        if self._left_out:
-            found.append(Diagnostic(f"{self._left_out} more problems are not shown", fatal=self.fatal))
+        found = [*self._found[True], *self._found[False]]
+        found.sort(key=lambda one: (order.get(one.file, len(order)), one.line))
+        for fatal, what in ((True, "errors"), (False, "warnings")):
+            if self._left_out[fatal]:
+                found.append(Diagnostic(f"{self._left_out[fatal]} more {what} are not shown", fatal=fatal))
         return tuple(found)
 
     def raise_if_fatal(self) -> None:

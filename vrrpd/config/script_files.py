@@ -17,20 +17,11 @@ from dataclasses import fields, replace
 from typing import Final
 
 from vrrpd.config.model import Check, Command, Configuration, NotifyScripts, VirtualRouterConfig
-from vrrpd.config.report import CheckLocator, Locator, Place, Report, check_nowhere, nowhere, seen
+from vrrpd.config.report import CheckLocator, Locator, Place, Report, check_nowhere, nowhere, seen, seen_path
+from vrrpd.config.scripts import NOTIFY_KEYWORDS
 
 MOST_LINKS: Final = 40
 """Symbolic links followed in one path, as in the kernel."""
-
-NOTIFY_KEYWORDS: Final = {
-    "any_change": "notify",
-    "master": "notify_master",
-    "backup": "notify_backup",
-    "fault": "notify_fault",
-    "stop": "notify_stop",
-    "master_rx_lower_pri": "notify_master_rx_lower_pri",
-}
-"""keepalived's keyword for each field of NotifyScripts."""
 
 
 def examine(
@@ -107,18 +98,18 @@ def problem_of(command: Command) -> str | None:
     if program_of(command):
         return None
     if "/" not in program:
-        return f"{seen(program)} is not in PATH, expected a program"
+        return f"{seen_path(program)} is not in PATH, expected a program"
     try:
         mode = os.stat(program).st_mode
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        return f"{seen(program)}: {reason[:1].lower()}{reason[1:]}, expected a program"
-    return f"{seen(program)} is not {'executable' if stat.S_ISREG(mode) else 'a file'}, expected a program"
+        return f"{seen_path(program)}: {reason[:1].lower()}{reason[1:]}, expected a program"
+    return f"{seen_path(program)} is not {'executable' if stat.S_ISREG(mode) else 'a file'}, expected a program"
 
 
 def danger_of(command: Command) -> str | None:
     """Why the command must not run as root, None when it may, or when it does not run as root."""
-    user = pwd.getpwuid(os.geteuid()).pw_uid if command.user is None else pwd.getpwnam(command.user).pw_uid
+    user = os.geteuid() if command.user is None else pwd.getpwnam(command.user).pw_uid
     program = program_of(command)
     if user != 0 or program is None:
         return None
@@ -145,14 +136,14 @@ def writable_by_others(path: str) -> str | None:
             if stat.S_ISLNK(os.lstat(current).st_mode):
                 links += 1
                 if links > MOST_LINKS:
-                    return f"{seen(path)} leads through more than {MOST_LINKS} symbolic links"
+                    return f"{seen_path(path)} leads through more than {MOST_LINKS} symbolic links"
                 target = os.readlink(current)
                 rest = [one for one in target.split("/") if one] + rest
                 done = "/" if target.startswith("/") else done
                 continue
             problem = _writable(current)
         except OSError as error:
-            return f"{seen(current)} cannot be looked at: {error.strerror}"
+            return f"{seen_path(current)} cannot be looked at: {error.strerror}"
         done = current
     return problem
 
@@ -160,9 +151,9 @@ def writable_by_others(path: str) -> str | None:
 def _writable(path: str) -> str | None:
     status = os.lstat(path)
     if status.st_uid != 0:
-        return f"{seen(path)} belongs to user {status.st_uid}, expected root (enable_script_security)"
+        return f"{seen_path(path)} belongs to user {status.st_uid}, expected root (enable_script_security)"
     sticky = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX
     others = status.st_mode & stat.S_IWOTH or (status.st_mode & stat.S_IWGRP and status.st_gid != 0)
     if others and not sticky:
-        return f"{seen(path)} can be written by others than root (enable_script_security)"
+        return f"{seen_path(path)} can be written by others than root (enable_script_security)"
     return None

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from vrrpd.config.report import Place, Report, seen
+from vrrpd.config.report import Place, Report, seen, seen_path
 from vrrpd.config.words import INCLUDES, split_words
 
-MAXIMUM_BYTES: Final = 4 * 1024 * 1024
+MAXIMUM_BYTES: Final = 1024 * 1024
 """Of all files of one configuration together."""
 MAXIMUM_FILES: Final = 1000
 MAXIMUM_INCLUDE_DEPTH: Final = 16
@@ -27,9 +27,9 @@ MAXIMUM_WILDCARD_COMPONENTS: Final = 3
 """Path components of an include that may hold ``*``, ``?`` or ``[``: each one multiplies the directories to read."""
 MAXIMUM_NESTING: Final = 16
 """How deep one multi-line parameter may stand in another."""
-SUBSTITUTION_BUDGET: Final = 64 * 1024 * 1024
+SUBSTITUTION_BUDGET: Final = 8 * 1024 * 1024
 """Characters that substitution may handle in one configuration (a line of n characters costs n for each parameter)."""
-COST_OF_ONE_SUBSTITUTION: Final = 500
+COST_OF_ONE_SUBSTITUTION: Final = 100
 """Characters charged besides, so that a parameter made of itself ends soon."""
 
 DEFINITION: Final = re.compile(r"\s*\$([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.ASCII | re.DOTALL)
@@ -85,7 +85,7 @@ class Source:
         real = os.path.realpath(path)
         if real in opened:
             self._report.error(
-                asked_at, f"include of {seen(path)} goes in a circle, expected a file not yet being read"
+                asked_at, f"include of {seen_path(path)} goes in a circle, expected a file not yet being read"
             )
             return
         self._files_left -= 1
@@ -101,13 +101,13 @@ class Source:
             # Looked at before it is opened: opening a FIFO without a writer, or some devices, would wait.
             mode = os.stat(path).st_mode
             if not stat.S_ISREG(mode) and not (pipe_allowed and stat.S_ISFIFO(mode)):
-                self._report.error(asked_at, f"{seen(path)} is not a regular file, expected a configuration file")
+                self._report.error(asked_at, f"{_subject(path, asked_at)}not a regular file, expected a text file")
                 return None
             with open(path, "rb") as file:
                 content = file.read(self._bytes_left + 1)
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            self._report.error(asked_at, f"cannot read {seen(path)}: {reason}")
+            self._report.error(asked_at, f"{_subject(path, asked_at)}cannot be read: {reason}")
             return None
         self._charge_bytes(len(content), asked_at)
         return content
@@ -138,7 +138,12 @@ class Source:
             place = Place(file, number)
             if not parts:
                 first = number
-            part, continued = strip_comment(physical.removesuffix("\r"))
+            whole = physical.removesuffix("\r")
+            part, continued = strip_comment(whole)
+            if not continued and part and len(part) < len(whole) and not (part[-1].isspace() or part[-1] in "{}"):
+                # keepalived cuts such a password, and nobody notices until the other router does.
+                message = f"{whole[len(part)]} begins a comment in the middle of a word, expected a blank or quotes"
+                self._report.warning(place, message)
             if UNDECODABLE.search(part):
                 self._report.error(place, f"{seen(part.strip())} is not UTF-8, expected UTF-8 text outside of comments")
                 part = ""
@@ -156,6 +161,9 @@ class Source:
         if depth > MAXIMUM_NESTING:
             self._give_up(place, f"parameters are nested more than {MAXIMUM_NESTING} deep")
         text = text.strip()
+        if "$" not in text and not text.startswith("@"):
+            yield from self._finished(text, place, opened)
+            return
         resume = 0
         while True:
             condition = CONDITION.fullmatch(text) if resume == 0 else None
@@ -268,17 +276,17 @@ class Source:
             return
         pattern = words[1].text
         if "\0" in pattern or UNDECODABLE.search(pattern):
-            self._report.error(place, f"{keyword} of {seen(pattern)}, expected the name of a file")
+            self._report.error(place, f"{keyword} of {seen_path(pattern)}, expected the name of a file")
             return
         if re.search(r"\{[^}]*,", pattern):
             self._report.error(
-                place, f"{keyword} of {seen(pattern)}: braces are not supported, expected one line for each"
+                place, f"{keyword} of {seen_path(pattern)}: braces are not supported, expected one line for each"
             )
             return
         if sum(glob.has_magic(part) for part in pattern.split("/")) > MAXIMUM_WILDCARD_COMPONENTS:
             limit = MAXIMUM_WILDCARD_COMPONENTS
             self._report.error(
-                place, f"{keyword} of {seen(pattern)}, expected wildcards in at most {limit} path components"
+                place, f"{keyword} of {seen_path(pattern)}, expected wildcards in at most {limit} path components"
             )
             return
         path = os.path.join(os.path.dirname(place.file), pattern)
@@ -286,13 +294,18 @@ class Source:
         if not glob.has_magic(pattern) and not os.path.lexists(path):
             found = []
         if not found:
-            message = f"{keyword} of {seen(pattern)} matches no file"
+            message = f"{keyword} of {seen_path(pattern)} matches no file"
             if keyword in INCLUDES_THAT_MUST_MATCH:
                 self._report.error(place, message)
             else:
                 self._report.warning(place, message)
         for one in found:
             yield from self._file(one, place, opened)
+
+
+def _subject(path: str, asked_at: Place) -> str:
+    """The file that a message is about, unless the message begins with it anyway."""
+    return "" if path == asked_at.file else f"{seen_path(path)}: "
 
 
 def strip_comment(text: str) -> tuple[str, bool]:

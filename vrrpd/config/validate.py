@@ -8,7 +8,7 @@ Sources: RFC 9568 sections 5.2 and 6.1, RFC 3768 section 5.3, keepalived's own c
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Final
 
@@ -17,6 +17,7 @@ from vrrpd.config.model import (
     OWNER_PRIORITY,
     Configuration,
     InitialState,
+    IPAddress,
     UnicastPeer,
     VirtualAddress,
     VirtualRouterConfig,
@@ -136,7 +137,7 @@ class _Router:
         if not router.addresses:
             self.error("virtual_ipaddress", "no virtual address, expected at least one in virtual_ipaddress")
         seen_before: dict[object, str] = {}
-        for keyword, vips in self.blocks_of_addresses():
+        for keyword, vips in _blocks_of_addresses(self.router):
             for entry, vip in enumerate(vips):
                 self.address(keyword, entry, vip)
                 if vip.address in seen_before:
@@ -163,10 +164,6 @@ class _Router:
                 addresses=router.addresses[:most],
                 excluded_addresses=router.addresses[most:] + router.excluded_addresses,
             )
-
-    def blocks_of_addresses(self) -> Iterator[tuple[str, tuple[VirtualAddress, ...]]]:
-        yield "virtual_ipaddress", self.router.addresses
-        yield "virtual_ipaddress_excluded", self.router.excluded_addresses
 
     def address(self, keyword: str, entry: int, vip: VirtualAddress) -> None:
         if not is_unicast(vip.address):
@@ -251,16 +248,18 @@ class _Router:
         if not 1 <= router.unicast_ttl <= 255:
             self.error("unicast_ttl", f"unicast_ttl is {router.unicast_ttl}, expected 1 to 255")
         kept: list[UnicastPeer] = []
+        known: set[IPAddress] = set()
         for entry, peer in enumerate(router.unicast_peers):
             if peer.address.version != router.family:
                 self.error("unicast_peer", f"peer is {peer.address}, expected an IPv{router.family} address", entry)
             elif not is_unicast(peer.address):
                 self.error("unicast_peer", f"peer is {peer.address}, expected a unicast address", entry)
-            elif any(peer.address == other.address for other in kept):
+            elif peer.address in known:
                 self.warning("unicast_peer", f"peer {peer.address} is given twice: the first one counts", entry)
                 continue
             elif peer.address == router.source_address:
                 self.warning("unicast_peer", f"peer {peer.address} is this router's own source address", entry)
+            known.add(peer.address)
             kept.append(peer)
         if len(kept) != len(router.unicast_peers):
             self.router = replace(self.router, unicast_peers=tuple(kept))
@@ -315,44 +314,56 @@ class _Router:
             self.error("state", "state is BACKUP with priority 255, vrrp_strict expects MASTER")
 
 
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """Where something that must be unique stands: a router, its keyword, an entry in the keyword's block."""
+
+    router: int
+    keyword: str
+    entry: int = -1
+
+
 def _check_routers_together(configuration: Configuration, report: Report, locate: Locator) -> None:
-    names: dict[str, int] = {}
-    ids: dict[tuple[str, int, int], int] = {}
-    vips: dict[tuple[object, str], int] = {}
-    for index, router in enumerate(configuration.routers):
+    """Names, ids on an interface and addresses on an interface belong to one router each."""
+    routers = configuration.routers
+    names: dict[str, _Use] = {}
+    ids: dict[tuple[str, int, int], _Use] = {}
+    addresses: dict[tuple[IPAddress, str], _Use] = {}
 
-        def clash(
-            first: int,
-            keyword: str,
-            what: str,
-            entry: int = -1,
-            index: int = index,
-            router: VirtualRouterConfig = router,
-        ) -> None:
-            here, there = locate(index, keyword, entry), locate(first, keyword, -1)
-            if here is None:
-                return
-            other = configuration.routers[first].name
-            at = f" at {there}" if there and there.file else ""
-            report.error(here, f"({router.name}) {what} is already used by vrrp_instance {seen(other)}{at}")
+    def at(use: _Use) -> Place | None:
+        return locate(use.router, use.keyword, use.entry)
 
-        if router.name in names:
-            first = names[router.name]
-            here, there = locate(index, "vrrp_instance", -1), locate(first, "vrrp_instance", -1)
-            at = f", first at {there}" if there and there.file else ""
+    def clash(first: _Use, second: _Use, what: str) -> None:
+        here, there = at(second), at(first)
+        if here is not None:
+            where = f" at {there}" if there is not None and there.file else ""
+            other = seen(routers[first.router].name)
             report.error(
-                here or Place(), f"vrrp_instance {seen(router.name)} is defined twice{at}, expected distinct names"
+                here, f"({routers[second.router].name}) {what} is already used by vrrp_instance {other}{where}"
             )
-        names.setdefault(router.name, index)
-        identity = (router.interface, router.family, router.vrid)
+
+    for index, router in enumerate(routers):
+        use = _Use(index, "vrrp_instance")
+        first = names.setdefault(router.name, use)
+        if first != use:
+            there = at(first)
+            where = f", first at {there}" if there is not None and there.file else ""
+            message = f"vrrp_instance {seen(router.name)} is defined twice{where}, expected distinct names"
+            report.error(at(use) or Place(), message)
         if router.interface and router.vrid:
-            if identity in ids:
-                what = f"virtual_router_id {router.vrid} for IPv{router.family} on {router.interface}"
-                clash(ids[identity], "virtual_router_id", what)
-            ids.setdefault(identity, index)
-        entries = [("virtual_ipaddress", entry, vip) for entry, vip in enumerate(router.addresses)]
-        entries += [("virtual_ipaddress_excluded", entry, vip) for entry, vip in enumerate(router.excluded_addresses)]
-        for keyword, entry, vip in entries:
-            key = (vip.address, vip.device)
-            if vips.setdefault(key, index) != index:
-                clash(vips[key], keyword, f"{vip.address} on {vip.device}", entry)
+            use = _Use(index, "virtual_router_id")
+            first = ids.setdefault((router.interface, router.family, router.vrid), use)
+            if first != use:
+                clash(first, use, f"virtual_router_id {router.vrid} for IPv{router.family} on {router.interface}")
+        for keyword, vips in _blocks_of_addresses(router):
+            for entry, vip in enumerate(vips):
+                use = _Use(index, keyword, entry)
+                first = addresses.setdefault((vip.address, vip.device), use)
+                # Twice in one router is told by the rules of that router.
+                if first.router != index:
+                    clash(first, use, f"{vip.address} on {vip.device}")
+
+
+def _blocks_of_addresses(router: VirtualRouterConfig) -> Iterator[tuple[str, tuple[VirtualAddress, ...]]]:
+    yield "virtual_ipaddress", router.addresses
+    yield "virtual_ipaddress_excluded", router.excluded_addresses

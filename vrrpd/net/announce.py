@@ -9,9 +9,9 @@ from __future__ import annotations
 import socket
 from collections import deque
 from ipaddress import IPv4Address, IPv6Address
-from typing import Final, TypeAlias
+from typing import Final
 
-IPAddress: TypeAlias = IPv4Address | IPv6Address
+from vrrpd.config.model import IPAddress
 
 _BROADCAST: Final = b"\xff" * 6
 _ALL_NODES: Final = IPv6Address("ff02::1").packed

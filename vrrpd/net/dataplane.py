@@ -60,6 +60,8 @@ class LinuxDataplane:
         self._messages: list[bytes] = []
         self._pending: list[_Pending | None] = []
         self._frames: list[tuple[int, bytes]] = []
+        self.installed: set[tuple[str, IPAddress]] = set()
+        """(device, address) of everything that any router of this daemon has put somewhere."""
         self._senders: dict[int, FrameSender] = {}
         self._pacers: dict[tuple[int, Family], Pacer] = {}
 
@@ -254,10 +256,10 @@ class RouterPort:
         """Adds the addresses to the batch."""
         for address, prepared in self._prepared.items():
             if (only is None or address in only) and address not in self.was_there:
-                self.installed.add(address)
+                self._note(prepared, installed=True)
                 self._shared.queue_message(prepared.install, _Pending(self, address, installs=True))
 
-    def withdraw(self, only: frozenset[IPAddress] | None) -> None:
+    def withdraw(self, only: frozenset[IPAddress] | None = None) -> None:
         """Adds the removal of what we installed to the batch and drops its waiting announcements."""
         going = [
             prepared
@@ -266,7 +268,7 @@ class RouterPort:
         ]
         for prepared in going:
             address = prepared.virtual.address
-            self.installed.discard(address)
+            self._note(prepared, installed=False)
             self._shared.cancel_frames(prepared)
             self._shared.queue_message(prepared.withdraw, _Pending(self, address, installs=False))
         self._restore_neighbours(going)
@@ -288,10 +290,12 @@ class RouterPort:
             if code not in _GONE:
                 _log.warning("(%s) cannot withdraw %s: %s", self.config.name, address, os.strerror(code))
             return
+        prepared = self._prepared.get(address)
+        if prepared is None:
+            return
         if code == errno.EEXIST:
-            prepared = self._prepared.get(address)
-            if prepared is not None and not self._is_ours(prepared):
-                self.installed.discard(address)
+            if not self._is_ours(prepared):
+                self._note(prepared, installed=False)
                 self.was_there.add(address)
                 _log.warning(
                     "(%s) %s was on %s before: it is announced, and left alone afterwards",
@@ -300,8 +304,17 @@ class RouterPort:
                     prepared.virtual.device,
                 )
             return
-        self.installed.discard(address)
+        self._note(prepared, installed=False)
         self._on_refused(address, os.strerror(code))
+
+    def _note(self, prepared: _Prepared, installed: bool) -> None:
+        address, where = prepared.virtual.address, (prepared.virtual.device, prepared.virtual.address)
+        if installed:
+            self.installed.add(address)
+            self._shared.installed.add(where)
+        else:
+            self.installed.discard(address)
+            self._shared.installed.discard(where)
 
     def _is_ours(self, prepared: _Prepared) -> bool:
         virtual = prepared.virtual
@@ -309,8 +322,11 @@ class RouterPort:
         return any(entry.ours and entry.prefix_length == virtual.prefix_length for entry in entries)
 
     def _restore_neighbours(self, going: list[_Prepared]) -> None:
-        """Puts back what the kernel deletes along with a primary address where promote_secondaries is off."""
-        gone = {prepared.virtual.address for prepared in going}
+        """Puts back what the kernel deletes along with a primary address where promote_secondaries is off.
+
+        That is the node's own addresses and other routers' virtual ones, but none that we are taking off ourselves.
+        """
+        restored: set[IPAddress] = set()
         for prepared in going:
             virtual = prepared.virtual
             if virtual.prefix_length == 32:
@@ -318,6 +334,7 @@ class RouterPort:
             present = self._table.addresses(virtual.device)
             for entry in self._table.entries(virtual.device, virtual.address):
                 for neighbour in lost_with(entry, present):
-                    if neighbour.address not in gone:
-                        gone.add(neighbour.address)
+                    staying = not neighbour.ours or (virtual.device, neighbour.address) in self._shared.installed
+                    if staying and neighbour.address not in restored:
+                        restored.add(neighbour.address)
                         self._shared.queue_message(encode_restore(neighbour), None)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Interface, IPv6Address
+from ipaddress import IPv4Address, IPv4Interface
 from typing import Final, Literal, TypeAlias, assert_never
 
-IPAddress: TypeAlias = IPv4Address | IPv6Address
+from vrrpd.config.model import IPAddress
 
 _HOST_SCOPE: Final = 254
 
@@ -122,7 +122,7 @@ class AddressRemoved:
 
 @dataclass(frozen=True, slots=True)
 class Overrun:
-    """The kernel had more to tell than the buffer held: what is known may be wrong until everything is read again."""
+    """Not everything was told (the buffer was full): what is known may be wrong until everything is read again."""
 
 
 NetworkEvent: TypeAlias = LinkChanged | LinkRemoved | AddressAdded | AddressRemoved | Overrun

@@ -1,8 +1,8 @@
 """rtnetlink: puts addresses on interfaces and takes them off, and tells what changes about interfaces and addresses.
 
-The only file that knows pyroute2, of which it uses the message classes alone: the sockets here are plain, non-blocking
-and synchronous, so that one system call installs all addresses of a takeover from bytes built long before. The kernel
-handles a request within ``sendmsg``; nothing is ever waited for. Knows no routers.
+The only file that knows pyroute2, of which it uses one message class to encode requests, long before they are needed.
+The sockets here are plain, non-blocking and synchronous, so that one system call installs all addresses of a takeover.
+The kernel handles a request while it is being sent; nothing is ever waited for. Knows no routers.
 """
 
 from __future__ import annotations
@@ -15,19 +15,18 @@ import re
 import socket
 import struct
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from ipaddress import IPv4Address, ip_address
 from typing import Any, Final
 
-from vrrpd.config.model import VirtualAddress
+from vrrpd.config.model import IPAddress, VirtualAddress
+from vrrpd.net import rtnetlink
 from vrrpd.net.interfaces import (
     AddressAdded,
     AddressRemoved,
     Interface,
     InterfaceAddress,
-    IPAddress,
     LinkChanged,
     LinkRemoved,
     NetworkEvent,
@@ -36,11 +35,11 @@ from vrrpd.net.interfaces import (
 from vrrpd.net.sockets import enlarge_receive_buffer
 
 
-def _message_classes() -> tuple[Any, Any]:
-    """Imports pyroute2's two message classes without the rest of the library.
+def _address_message_class() -> Any:
+    """Imports pyroute2's class for address messages without the rest of the library.
 
     Importing any module of it runs the package's own ``__init__``, which loads everything there is: about 190 ms and
-    22 MB against 35 ms and 4 MB. Until somebody asks the package for more than a submodule, that is put off.
+    22 MB against 10 ms and half a megabyte. Until somebody asks the package for more than a submodule, that is put off.
     """
     if "pyroute2" not in sys.modules:
         specification = importlib.util.find_spec("pyroute2")
@@ -58,65 +57,18 @@ def _message_classes() -> tuple[Any, Any]:
 
         package.__dict__["__getattr__"] = load_rest
         sys.modules["pyroute2"] = package
-    return (
-        importlib.import_module("pyroute2.netlink.rtnl.ifaddrmsg").ifaddrmsg,
-        importlib.import_module("pyroute2.netlink.rtnl.ifinfmsg").ifinfmsg,
-    )
+    return importlib.import_module("pyroute2.netlink.rtnl.ifaddrmsg").ifaddrmsg
 
 
-_AddressMessage, _LinkMessage = _message_classes()
+_AddressMessage: Final = _address_message_class()
 
-ADDRESS_PROTOCOL: Final = 112
-"""IFA_PROTO of the addresses this program installs: its mark, shown by ``ip address`` as ``proto``."""
 
-ADDRESS_PRIORITY: Final = 112_112
-"""IFA_RT_PRIORITY of the addresses this program installs where the kernel has no IFA_PROTO: the mark, and the metric of
-the subnet's route if the prefix has one."""
-
-# Constants of Linux (linux/netlink.h, linux/rtnetlink.h, linux/if_addr.h, linux/if.h).
-_RTM_NEWLINK: Final = 16
-_RTM_DELLINK: Final = 17
-_RTM_GETLINK: Final = 18
-_RTM_NEWADDR: Final = 20
-_RTM_DELADDR: Final = 21
-_RTM_GETADDR: Final = 22
-_NLMSG_ERROR: Final = 2
-_NLMSG_DONE: Final = 3
-_NLM_F_REQUEST: Final = 0x001
-_NLM_F_DUMP_INTERRUPTED: Final = 0x010
-_NLM_F_DUMP: Final = 0x300
-_NLM_F_EXCLUSIVE: Final = 0x200
-_NLM_F_CREATE: Final = 0x400
 _GROUP_LINK: Final = 0x001
 _GROUP_IPV4_ADDRESS: Final = 0x010
 _GROUP_IPV6_ADDRESS: Final = 0x100
 _SOL_NETLINK: Final = 270
 _NETLINK_CAP_ACK: Final = 10
-_IFA_F_SECONDARY: Final = 0x001
-_IFA_F_NODAD: Final = 0x002
-_IFA_F_DADFAILED: Final = 0x008
-_IFA_F_DEPRECATED: Final = 0x020
-_IFA_F_TENTATIVE: Final = 0x040
-_IFA_F_PERMANENT: Final = 0x080
-_IFA_F_NOPREFIXROUTE: Final = 0x200
-_IFF_UP: Final = 0x1
-_IFF_BROADCAST: Final = 0x2
-_IFF_LOOPBACK: Final = 0x8
-_IFF_RUNNING: Final = 0x40
-_IFF_NOARP: Final = 0x80
-_IFF_MULTICAST: Final = 0x1000
-_IFF_LOWER_UP: Final = 0x10000
-_IFLA_IFNAME: Final = 3
 
-_HEADER: Final = struct.Struct("=IHHII")
-"""``struct nlmsghdr``: length, type, flags, sequence number, port."""
-_SEQUENCE_OFFSET: Final = 8
-_BODY: Final = _HEADER.size
-_INDEX_OFFSET: Final = _BODY + 4
-"""Both ``struct ifinfomsg`` and ``struct ifaddrmsg`` have the interface's index here."""
-_LINK_ATTRIBUTES: Final = _BODY + 16
-
-_FOREVER: Final = 0xFFFFFFFF
 _READ_SIZE: Final = 1 << 16
 _WRITE_SIZE: Final = 32 << 10
 _WRITE_COUNT: Final = 128
@@ -166,13 +118,13 @@ def encode_install(address: VirtualAddress, index: int, *, keeps_protocol: bool 
     """
     flags = 0
     if address.address.version == 6 and not address.duplicate_address_detection:
-        flags |= _IFA_F_NODAD
+        flags |= rtnetlink.NO_DAD
     if address.no_prefix_route:
-        flags |= _IFA_F_NOPREFIXROUTE
-    attributes: list[tuple[str, object]] = [("IFA_FLAGS", flags), ("IFA_PROTO", ADDRESS_PROTOCOL)]
+        flags |= rtnetlink.NO_PREFIX_ROUTE
+    attributes: list[tuple[str, object]] = [("IFA_FLAGS", flags), ("IFA_PROTO", rtnetlink.ADDRESS_PROTOCOL)]
     if not keeps_protocol:
         # An older kernel ignores IFA_PROTO; it has kept IFA_RT_PRIORITY since 4.18.
-        attributes.append(("IFA_RT_PRIORITY", ADDRESS_PRIORITY))
+        attributes.append(("IFA_RT_PRIORITY", rtnetlink.ADDRESS_PRIORITY))
     if address.label is not None and address.address.version == 4:
         attributes.append(("IFA_LABEL", address.label))
     if address.broadcast is not None:
@@ -180,8 +132,8 @@ def encode_install(address: VirtualAddress, index: int, *, keeps_protocol: bool 
     if address.preferred_lifetime is not None:
         attributes.append(_lifetimes(address.preferred_lifetime, None))
     return _encode(
-        _RTM_NEWADDR,
-        _NLM_F_REQUEST | _NLM_F_CREATE | _NLM_F_EXCLUSIVE,
+        rtnetlink.NEW_ADDRESS,
+        rtnetlink.REQUEST | rtnetlink.CREATE | rtnetlink.EXCLUSIVE,
         index,
         address.address,
         address.prefix_length,
@@ -196,12 +148,14 @@ def encode_withdraw(address: VirtualAddress, index: int) -> bytes:
 
     EADDRNOTAVAIL says that it was gone already (or has another prefix length). See ``lost_with`` for what goes with it.
     """
-    return _encode(_RTM_DELADDR, _NLM_F_REQUEST, index, address.address, address.prefix_length)
+    return _encode(rtnetlink.DELETE_ADDRESS, rtnetlink.REQUEST, index, address.address, address.prefix_length)
 
 
 def encode_remove(entry: InterfaceAddress) -> bytes:
     """Encodes the request that takes off an address that is not configured (any more): a leftover of ours."""
-    return _encode(_RTM_DELADDR, _NLM_F_REQUEST, entry.index, entry.address, entry.prefix_length, peer=entry.peer)
+    return _encode(
+        rtnetlink.DELETE_ADDRESS, rtnetlink.REQUEST, entry.index, entry.address, entry.prefix_length, peer=entry.peer
+    )
 
 
 def encode_restore(entry: InterfaceAddress) -> bytes:
@@ -209,7 +163,7 @@ def encode_restore(entry: InterfaceAddress) -> bytes:
 
     Lifetimes start again from what was left when the kernel last described the address.
     """
-    flags = _IFA_F_NOPREFIXROUTE if entry.no_prefix_route else 0
+    flags = rtnetlink.NO_PREFIX_ROUTE if entry.no_prefix_route else 0
     attributes: list[tuple[str, object]] = [("IFA_FLAGS", flags)]
     if entry.protocol:
         attributes.append(("IFA_PROTO", entry.protocol))
@@ -220,8 +174,8 @@ def encode_restore(entry: InterfaceAddress) -> bytes:
     if entry.valid_lifetime is not None or entry.preferred_lifetime is not None:
         attributes.append(_lifetimes(entry.preferred_lifetime, entry.valid_lifetime))
     return _encode(
-        _RTM_NEWADDR,
-        _NLM_F_REQUEST | _NLM_F_CREATE | _NLM_F_EXCLUSIVE,
+        rtnetlink.NEW_ADDRESS,
+        rtnetlink.REQUEST | rtnetlink.CREATE | rtnetlink.EXCLUSIVE,
         entry.index,
         entry.address,
         entry.prefix_length,
@@ -236,8 +190,8 @@ def _lifetimes(preferred: int | None, valid: int | None) -> tuple[str, object]:
     return (
         "IFA_CACHEINFO",
         {
-            "ifa_preferred": _FOREVER if preferred is None else preferred,
-            "ifa_valid": _FOREVER if valid is None else valid,
+            "ifa_preferred": rtnetlink.FOREVER if preferred is None else preferred,
+            "ifa_valid": rtnetlink.FOREVER if valid is None else valid,
             "cstamp": 0,
             "tstamp": 0,
         },
@@ -290,7 +244,7 @@ class AddressWriter:
         batch = bytearray()
         for position in range(start, end):
             batch += messages[position]
-            sequence_offset = len(batch) - len(messages[position]) + _SEQUENCE_OFFSET
+            sequence_offset = len(batch) - len(messages[position]) + rtnetlink.SEQUENCE_OFFSET
             struct.pack_into("=I", batch, sequence_offset, first + position - start)
         try:
             self._socket.send(batch)
@@ -306,12 +260,12 @@ class AddressWriter:
             except OSError:
                 answers_lost = True
                 continue
-            for _, kind, _, sequence, message in _split(answer):
-                position = start + sequence - first
-                if kind == _NLMSG_ERROR and start <= position < end:
-                    (code,) = struct.unpack_from("=i", message, _BODY)
+            for message in rtnetlink.split(answer):
+                position = start + message.sequence - first
+                if message.kind == rtnetlink.ERROR and start <= position < end:
+                    code = rtnetlink.error_of(message.data)
                     if code:
-                        errors[position] = -code
+                        errors[position] = code
         if answers_lost:
             # Nobody knows which of them were refused: none may count as done.
             errors = {position: errors.get(position, errno.ENOBUFS) for position in range(start, end)}
@@ -332,92 +286,6 @@ def _open(groups: int) -> socket.socket:
         sock.close()
         raise
     return sock
-
-
-def _split(data: bytes) -> Iterator[tuple[int, int, int, int, bytes]]:
-    """Cuts what one read returned into messages: length, type, flags, sequence number, the message with its header."""
-    offset = 0
-    while offset + _HEADER.size <= len(data):
-        length, kind, flags, sequence, _ = _HEADER.unpack_from(data, offset)
-        if length < _HEADER.size or offset + length > len(data):
-            return
-        yield length, kind, flags, sequence, data[offset : offset + length]
-        offset += (length + 3) & ~3
-
-
-def _index(message: bytes) -> int:
-    (index,) = struct.unpack_from("=i", message, _INDEX_OFFSET)
-    return int(index)
-
-
-def _link_name(message: bytes) -> str | None:
-    """Reads an interface's name without decoding the message (a third of a millisecond); None if it is not in front."""
-    if len(message) < _LINK_ATTRIBUTES + 4:
-        return None
-    length, kind = struct.unpack_from("=HH", message, _LINK_ATTRIBUTES)
-    if kind != _IFLA_IFNAME:
-        return None
-    return message[_LINK_ATTRIBUTES + 4 : _LINK_ATTRIBUTES + length].rstrip(b"\0").decode(errors="surrogateescape")
-
-
-def _decode_interface(message: bytes) -> Interface | None:
-    """Decodes RTM_NEWLINK; None where it does not describe an interface (wireless events)."""
-    link = _LinkMessage(message)
-    link.decode()
-    name = link.get_attr("IFLA_IFNAME")
-    if name is None:
-        return None
-    flags = int(link["flags"])
-    return Interface(
-        index=int(link["index"]),
-        name=str(name),
-        mac=bytes.fromhex((link.get_attr("IFLA_ADDRESS") or "").replace(":", "")),
-        mtu=int(link.get_attr("IFLA_MTU") or 0),
-        admin_up=bool(flags & _IFF_UP),
-        carrier=flags & (_IFF_RUNNING | _IFF_LOWER_UP) == (_IFF_RUNNING | _IFF_LOWER_UP),
-        operational_state=str(link.get_attr("IFLA_OPERSTATE") or "UNKNOWN"),
-        broadcast_capable=bool(flags & _IFF_BROADCAST),
-        multicast_capable=bool(flags & _IFF_MULTICAST),
-        arp=not flags & _IFF_NOARP,
-        is_loopback=bool(flags & _IFF_LOOPBACK),
-    )
-
-
-def _decode_address(message: bytes) -> InterfaceAddress | None:
-    """Decodes RTM_NEWADDR and RTM_DELADDR; None where there is no address in it."""
-    decoded = _AddressMessage(message)
-    decoded.decode()
-    attributes = dict(decoded["attrs"])
-    remote = attributes.get("IFA_ADDRESS")
-    local = attributes.get("IFA_LOCAL", remote)
-    if local is None:
-        return None
-    address = ip_address(str(local))
-    flags = int(attributes.get("IFA_FLAGS", decoded["flags"]))
-    broadcast = attributes.get("IFA_BROADCAST")
-    label = attributes.get("IFA_LABEL")
-    cache = attributes.get("IFA_CACHEINFO")
-    preferred, valid = (_FOREVER, _FOREVER) if cache is None else (cache["ifa_preferred"], cache["ifa_valid"])
-    protocol = int(attributes.get("IFA_PROTO", 0))
-    return InterfaceAddress(
-        index=int(decoded["index"]),
-        address=address,
-        prefix_length=int(decoded["prefixlen"]),
-        scope=int(decoded["scope"]),
-        secondary=bool(flags & _IFA_F_SECONDARY),
-        tentative=bool(flags & _IFA_F_TENTATIVE),
-        dad_failed=bool(flags & _IFA_F_DADFAILED),
-        deprecated=bool(flags & _IFA_F_DEPRECATED),
-        permanent=bool(flags & _IFA_F_PERMANENT),
-        no_prefix_route=bool(flags & _IFA_F_NOPREFIXROUTE),
-        ours=protocol == ADDRESS_PROTOCOL or attributes.get("IFA_RT_PRIORITY") == ADDRESS_PRIORITY,
-        peer=None if remote in (None, local) else ip_address(str(remote)),
-        label=None if label is None else str(label),
-        broadcast=None if broadcast is None else IPv4Address(str(broadcast)),
-        preferred_lifetime=None if preferred == _FOREVER else int(preferred),
-        valid_lifetime=None if valid == _FOREVER else int(valid),
-        protocol=protocol,
-    )
 
 
 class InterfaceMonitor:
@@ -451,7 +319,8 @@ class InterfaceMonitor:
         """Reads what the kernel has told, at most ``limit`` messages; empty when there is nothing of interest.
 
         ``Overrun`` comes last: the kernel dropped messages, and only ``snapshot`` can say what is true now. An
-        interface renamed to a name that is not watched is reported as removed.
+        interface renamed to a name that is not watched is reported as removed, one renamed to a watched name appears
+        with the addresses it has.
         """
         events: list[NetworkEvent] = []
         for _ in range(limit):
@@ -466,40 +335,52 @@ class InterfaceMonitor:
                 break
             if port != 0:
                 continue  # Not from the kernel.
-            for _, kind, _, _, message in _split(data):
-                event = self._event(kind, message)
+            for message in rtnetlink.split(data):
+                known = len(self._names)
+                event = self._event(message.kind, message.data)
                 if event is not None:
                     events.append(event)
+                if len(self._names) > known and self._watched is not None:
+                    events += self._addresses_so_far(rtnetlink.interface_index(message.data))
+            if events and isinstance(events[-1], Overrun):
+                break
         return events
 
+    def _addresses_so_far(self, index: int) -> list[NetworkEvent]:
+        """Reads the addresses of an interface that is new here but may have got them under a name nobody watched."""
+        try:
+            return [AddressAdded(address) for address in self._read_addresses() if address.index == index]
+        except OSError:
+            return [Overrun()]
+
     def _event(self, kind: int, message: bytes) -> NetworkEvent | None:
-        if kind in (_RTM_NEWADDR, _RTM_DELADDR):
-            if _index(message) not in self._names:
+        if kind in (rtnetlink.NEW_ADDRESS, rtnetlink.DELETE_ADDRESS):
+            if rtnetlink.interface_index(message) not in self._names:
                 return None
-            address = _decode_address(message)
+            address = rtnetlink.decode_address(message)
             if address is None:
                 return None
-            return AddressAdded(address) if kind == _RTM_NEWADDR else AddressRemoved(address)
-        if kind not in (_RTM_NEWLINK, _RTM_DELLINK) or message[_BODY] != socket.AF_UNSPEC:
-            return None  # A bridge also reports its ports as links: leaving a bridge is not being deleted.
-        index = _index(message)
-        if kind == _RTM_DELLINK:
+            return AddressAdded(address) if kind == rtnetlink.NEW_ADDRESS else AddressRemoved(address)
+        if kind not in (rtnetlink.NEW_LINK, rtnetlink.DELETE_LINK) or rtnetlink.is_bridge_port(message):
+            return None
+        index = rtnetlink.interface_index(message)
+        if kind == rtnetlink.DELETE_LINK:
             known = self._names.pop(index, None)
             return None if known is None else LinkRemoved(index, known)
         interface = self._watched_interface(message)
         if interface is not None:
             self._names[index] = interface.name
             return LinkChanged(interface)
-        if index in self._names and _link_name(message) is not None:
+        if index in self._names and rtnetlink.link_name(message) is not None:
             return LinkRemoved(index, self._names.pop(index))
         return None
 
     def _watched_interface(self, message: bytes) -> Interface | None:
         if self._watched is not None:
-            name = _link_name(message)
+            name = rtnetlink.link_name(message)
             if name is not None and name not in self._watched:
                 return None
-        interface = _decode_interface(message)
+        interface = rtnetlink.decode_interface(message)
         if interface is None or (self._watched is not None and interface.name not in self._watched):
             return None
         return interface
@@ -507,7 +388,8 @@ class InterfaceMonitor:
     def snapshot(self) -> tuple[list[Interface], list[InterfaceAddress]]:
         """Reads the watched interfaces and their addresses as they are now, and drops what was not yet received.
 
-        Raises ``OSError`` when the kernel cannot give a consistent answer (EAGAIN: everything keeps changing).
+        Raises ``OSError`` when the kernel gives no consistent answer (EAGAIN: too much keeps changing). Then ask again
+        soon: what had not been received is dropped all the same.
         """
         for _ in range(_DRAIN_LIMIT):
             # Events from before the snapshot would undo it step by step. A full buffer takes nothing until it is empty.
@@ -518,18 +400,21 @@ class InterfaceMonitor:
             except OSError:
                 continue
         interfaces = []
-        for message in self._dump(_RTM_GETLINK, _RTM_NEWLINK):
+        for message in self._dump(rtnetlink.GET_LINK, rtnetlink.NEW_LINK):
             interface = self._watched_interface(message)
             if interface is not None:
                 interfaces.append(interface)
         self._names = {interface.index: interface.name for interface in interfaces}
+        return interfaces, self._read_addresses()
+
+    def _read_addresses(self) -> list[InterfaceAddress]:
         addresses = []
-        for message in self._dump(_RTM_GETADDR, _RTM_NEWADDR):
-            if _index(message) in self._names:
-                address = _decode_address(message)
+        for message in self._dump(rtnetlink.GET_ADDRESS, rtnetlink.NEW_ADDRESS):
+            if rtnetlink.interface_index(message) in self._names:
+                address = rtnetlink.decode_address(message)
                 if address is not None:
                     addresses.append(address)
-        return interfaces, addresses
+        return addresses
 
     def _dump(self, request: int, answer: int) -> list[bytes]:
         """Asks for all objects of a kind; again when they changed under the kernel's hands (NLM_F_DUMP_INTR)."""
@@ -543,23 +428,26 @@ class InterfaceMonitor:
         self._sequence = (self._sequence + 1) & 0x7FFFFFFF
         body = bytes(16)  # Family 0: all. Long enough for both kinds of request.
         self._requests.send(
-            _HEADER.pack(_HEADER.size + len(body), request, _NLM_F_REQUEST | _NLM_F_DUMP, self._sequence, 0) + body
+            rtnetlink.HEADER.pack(
+                rtnetlink.HEADER.size + len(body), request, rtnetlink.REQUEST | rtnetlink.DUMP, self._sequence, 0
+            )
+            + body
         )
         messages: list[bytes] = []
         whole = True
         while True:
             # Never empty before the end: the kernel prepares the next part while it hands out this one.
-            for _, kind, flags, sequence, message in _split(self._requests.recv(_READ_SIZE)):
-                if sequence != self._sequence:
+            for message in rtnetlink.split(self._requests.recv(_READ_SIZE)):
+                if message.sequence != self._sequence:
                     continue
-                whole = whole and not flags & _NLM_F_DUMP_INTERRUPTED
-                if kind == answer:
-                    messages.append(message)
-                elif kind == _NLMSG_DONE:
+                whole = whole and not message.flags & rtnetlink.DUMP_INTERRUPTED
+                if message.kind == answer:
+                    messages.append(message.data)
+                elif message.kind == rtnetlink.DONE:
                     return messages if whole else None
-                elif kind == _NLMSG_ERROR:
-                    (code,) = struct.unpack_from("=i", message, _BODY)
-                    raise OSError(-code, f"reading interfaces: {os.strerror(-code)}")
+                elif message.kind == rtnetlink.ERROR:
+                    code = rtnetlink.error_of(message.data)
+                    raise OSError(code, f"reading interfaces: {os.strerror(code)}")
 
     def fileno(self) -> int:
         """The descriptor to wait on for events."""

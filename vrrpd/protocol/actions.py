@@ -61,9 +61,7 @@ class InstallAddresses:
 
 @dataclass(frozen=True, slots=True)
 class WithdrawAddresses:
-    """Take virtual addresses off and drop what announcements of them are still waiting."""
-
-    only: frozenset[IPAddress] | None = None
+    """Take the virtual addresses off and drop what announcements of them are still waiting."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from enum import Enum
 
 
 class DiscardReason(Enum):
-    """One reason for each receive check, in the order in which the checks run."""
+    """One reason for each receive check: those of the decoder, those of the admission, and that nobody listens."""
 
     IP_HEADER = "ip_header"
     HOP_LIMIT = "hop_limit"

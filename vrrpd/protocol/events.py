@@ -96,10 +96,12 @@ class AddressesTaken:
 
 @dataclass(frozen=True, slots=True)
 class Reconfigured:
-    """New parameters for a running router (from or to priority 255, another vrid or version: that is a restart)."""
+    """New parameters for a running router (from or to priority 255, another vrid or version: that is a restart).
+
+    What is no longer configured has been withdrawn before: another router may be about to take it over.
+    """
 
     parameters: RouterParameters
-    withdrawn: frozenset[IPAddress] = frozenset()
     added: frozenset[IPAddress] = frozenset()
 
 

@@ -85,6 +85,10 @@ def encode(
     """
     is_v2 = advertisement.version is Version.V2
     interval = advertisement.max_advertise_interval
+    if not 1 <= advertisement.vrid <= 255:
+        raise ValueError(f"virtual router id is {advertisement.vrid}, expected 1 to 255")
+    if not 0 <= advertisement.priority <= 255:
+        raise ValueError(f"priority is {advertisement.priority}, expected 0 to 255")
     if is_v2:
         if interval % CENTISECONDS_PER_SECOND or not 1 <= interval // CENTISECONDS_PER_SECOND <= 255:
             raise ValueError(f"interval is {interval} cs, version 2 expects whole seconds from 1 to 255")
@@ -99,6 +103,8 @@ def encode(
         raise ValueError(f"addresses of another family than the source address {source}")
     if is_v2 and (source.version != 4 or len(advertisement.authentication_data) != AUTHENTICATION_LENGTH):
         raise ValueError("version 2 is IPv4 only and carries 8 bytes of authentication data")
+    if is_v2 and not 0 <= advertisement.authentication_type <= 255:
+        raise ValueError(f"authentication type is {advertisement.authentication_type}, expected 0 to 255")
     message = b"".join(
         (
             _HEADER.pack(

@@ -162,7 +162,7 @@ class VirtualRouter:
             master = replace(master, second_round=None)
             actions.append(Announce(times.master_repeat))
         if master.refresh is not None and now >= master.refresh:
-            master = replace(master, refresh=now + times.refresh if times.refresh > 0 else None)
+            master = replace(master, refresh=now + times.refresh)
             actions.append(Announce(times.refresh_repeat))
         if master.lower_priority_round is not None and now >= master.lower_priority_round:
             master = replace(master, lower_priority_round=None)
@@ -348,15 +348,18 @@ class VirtualRouter:
         self.parameters = event.parameters
         match self.state:
             case Master() as master:
+                times = event.parameters.announcements
+                refresh = None
+                if times.refresh > 0:
+                    # A refresh that is due sooner stays due; one that was off or far away starts anew.
+                    refresh = now + times.refresh
+                    refresh = refresh if master.refresh is None else min(master.refresh, refresh)
                 next_advertisement = now + seconds(event.parameters.max_advertise_interval)
-                self.state = replace(master, adver_timer=next_advertisement)
-                actions: list[Action] = []
-                if event.withdrawn:
-                    actions.append(WithdrawAddresses(event.withdrawn))
-                actions.append(SendAdvertisement(self.priority))
+                self.state = replace(master, adver_timer=next_advertisement, refresh=refresh)
+                actions: list[Action] = [SendAdvertisement(self.priority)]
                 if event.added:
                     actions.append(InstallAddresses(event.added))
-                    actions.append(Announce(event.parameters.announcements.master_repeat, event.added))
+                    actions.append(Announce(times.master_repeat, event.added))
                 return actions
             case Backup() as backup:
                 self._move_down_timer(backup, old, before)

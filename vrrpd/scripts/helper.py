@@ -334,14 +334,12 @@ class Helper:
                 self._libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
             if os.getppid() != parent:
                 os._exit(127)
-            try:
-                os.execvpe(argv[0], argv, environment)
-            except OSError as error:
-                reason = explain_exec(argv[0], environment, error)
+            _schedule(os.SCHED_OTHER)
+            execute(argv, environment)
         except Refused as refused:
             reason = str(refused)
         except BaseException as error:
-            reason = f"{argv[0] if argv else 'no program'}: {error}"
+            reason = f"{argv[0] if argv else 'the command is empty'}: {error}"
         with contextlib.suppress(OSError):
             os.write(errors, reason.encode("utf-8", "replace")[:_REASON_LIMIT])
         os._exit(127)
@@ -501,15 +499,36 @@ def _group_number(group: str) -> int:
     return int(group)
 
 
-def explain_exec(program: str, environment: dict[str, str], error: OSError) -> str:
-    """Says why a program could not be executed, with what a look at the file adds to the error number."""
-    if "/" not in program:
+def execute(argv: list[str], environment: dict[str, str]) -> NoReturn:
+    """Turns this process into a program; the first word is sought in PATH unless it has a slash.
+
+    It imports nothing, unlike ``os.execvpe``: the user may have no access to Python's own files.
+    """
+    if not argv or not argv[0]:
+        raise Refused("the command is empty")
+    program = argv[0]
+    if "/" in program:
+        candidates = [program]
+    else:
         path = environment.get("PATH", os.defpath)
-        candidates = [os.path.join(directory, program) for directory in path.split(":")]
-        found = [candidate for candidate in candidates if os.path.lexists(candidate)]
-        if not found:
-            return f"{program or 'an empty name'}: not found in PATH ({path})"
-        program = found[0]
+        candidates = [f"{directory}/{program}" for directory in path.split(":") if directory]
+    failure: tuple[str, OSError] | None = None
+    for candidate in candidates:
+        try:
+            os.execve(candidate, argv, environment)
+        except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
+            if failure is None and ("/" in program or os.path.lexists(candidate)):
+                failure = candidate, error
+        except OSError as error:
+            failure = candidate, error
+            break
+    if failure is None:
+        raise Refused(f"{program}: not found in PATH ({path})")
+    raise Refused(explain_exec(*failure))
+
+
+def explain_exec(program: str, error: OSError) -> str:
+    """Says why a program could not be executed, with what a look at the file adds to the error number."""
     text = f"{program}: {error.strerror}"
     with contextlib.suppress(OSError):
         if error.errno == errno.ENOENT and os.path.lexists(program):
@@ -580,6 +599,11 @@ def _effective_capabilities() -> int:
     return 0
 
 
+def _schedule(policy: int) -> None:
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(0, policy, os.sched_param(0))
+
+
 def _become_subreaper() -> tuple[ctypes.CDLL | None, str]:
     """Makes orphans below this process its children; returns the C library, and a warning where that fails."""
     try:
@@ -596,8 +620,8 @@ def _settle() -> None:
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         with contextlib.suppress(OSError, ValueError):
             signal.signal(number, signal.SIG_IGN if number in _IGNORED else signal.SIG_DFL)
-    with contextlib.suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    # Not real-time, if the daemon is; and a batch process does not preempt the daemon that wakes it (sched(7)).
+    _schedule(os.SCHED_BATCH)
     with contextlib.suppress(OSError), open("/proc/self/comm", "w") as file:
         file.write("vrrpd-scripts")
     os.chdir("/")

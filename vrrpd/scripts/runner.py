@@ -130,9 +130,9 @@ class ScriptRunner:
     ) -> ScriptResult:
         """Runs a command with ``arguments`` appended; returns what became of it when it is dead.
 
-        After ``timeout`` seconds ``on_timeout`` gets a first result and the script is killed with its whole process group. The
-        result comes when it is dead: 0.2 s later when it ignores SIGTERM, and never before a system call returns that
-        even SIGKILL does not end. Cancelling kills it as well, and does not wait for that.
+        After ``timeout`` seconds ``on_timeout`` gets a first result and the script is killed with its whole process
+        group. The result comes when it is dead: 0.2 s later when it ignores SIGTERM, and never before a system call
+        returns that even SIGKILL does not end. Cancelling kills it as well, and does not wait for that.
         """
         number = next(self._numbers)
         request = marshal.dumps(
