@@ -39,6 +39,15 @@ ADDRESS = "an IPv4 or IPv6 address such as 192.0.2.10/24 or 2001:db8::10"
         ("version 3\nadvert_int 0.004", "6: (VI_1) advert_int is 0, expected 0.01 to 40.95 seconds"),
         ("preempt_delay 1001", "5: preempt_delay is 1001, expected 0 to 1000 seconds"),
         ("down_timer_adverts 101", "5: down_timer_adverts is 101, expected 1 to 100"),
+        ("lower_prio_no_advert { }", "5: lower_prio_no_advert has a block, expected on or off (or nothing, for on)"),
+        ("state", "5: state has no value, expected MASTER or BACKUP"),
+        ("mcast_src_ip", "5: mcast_src_ip has no value, expected an IPv4 or IPv6 address"),
+        ("interface", "5: interface has no value, expected an interface name of 1 to 15 characters"),
+        ("preempt_delay", "5: preempt_delay has no value, expected 0 to 1000 seconds"),
+        ("advert_int", "5: advert_int has no value, expected seconds such as 1 or 0.25"),
+        ("track_interface {\neth1 { } }", "6: eth1 has a block, expected a name and perhaps a weight"),
+        ("virtual_ipaddress {\n192.0.2.1 { } }", "6: 192.0.2.1 has a block, expected an IPv4 or IPv6 address such as 192.0.2.10/24 or 2001:db8::10"),
+        ("virtual_ipaddress { 2001:db8::1 preferred_lft never }", "5: preferred_lft is never, expected 0 to 4294967294 seconds or forever"),
         ("lower_prio_no_advert maybe", "5: lower_prio_no_advert is maybe, expected on or off (or nothing, for on)"),
         ("garp_master_repeat -1", "5: garp_master_repeat is -1, expected 0 to 1000"),
         ("unicast_ttl 0", "5: unicast_ttl is 0, expected 1 to 255"),
@@ -240,7 +249,7 @@ def test_what_is_missing_is_named_at_the_instance() -> None:
 
 
 def test_ipv6_with_an_explicit_version_2_is_an_error() -> None:
-    [message] = list(problems(instance("version 2", vips="fe80::1")))
+    [message] = problems(instance("version 2", vips="fe80::1"))
     assert message == "keepalived.conf:5: (VI_1) version is 2 but the addresses are IPv6, expected version 3"
 
 

@@ -214,6 +214,30 @@ def test_a_unicast_source_without_peers_stays_multicast_with_a_warning() -> None
     ]
 
 
+def test_a_group_has_no_effect_in_unicast_mode() -> None:
+    text = instance("unicast_peer { 192.0.2.3 }\nmcast_dst_ip 224.0.0.9")
+    assert read(text).routers[0].multicast_group is None
+    assert warnings(text) == ["keepalived.conf:6: warning: mcast_dst_ip has no effect: unicast_peer is given"]
+
+
+def test_a_peer_that_is_the_router_itself_is_warned_of() -> None:
+    text = instance("unicast_src_ip 192.0.2.3\nunicast_peer { 192.0.2.3 }")
+    assert warnings(text) == ["keepalived.conf:6: warning: (VI_1) peer 192.0.2.3 is this router's own source address"]
+
+
+def test_more_than_one_value_is_warned_of() -> None:
+    assert warnings(instance("priority 100 200")) == [
+        "keepalived.conf:5: warning: priority has more than one value: 200 is ignored"
+    ]
+    assert warnings(instance("notify /bin/x root root more")) == [
+        "keepalived.conf:5: warning: notify: more behind user and group is ignored"
+    ]
+
+
+def test_old_checksums_that_are_never_sent_may_be_asked_for_by_name() -> None:
+    assert warnings(instance("old_unicast_checksum never")) == []
+
+
 def test_a_peer_given_twice_counts_once() -> None:
     text = instance("unicast_peer {\n192.0.2.3\n192.0.2.3\n}")
     assert read(text).routers[0].unicast_peers == (UnicastPeer(IPv4Address("192.0.2.3")),)
@@ -450,6 +474,14 @@ def test_strict_mode_says_that_it_does_not_imply_no_accept() -> None:
     assert warnings(instance("strict_mode")) == [f"keepalived.conf:5: warning: {expected}"]
     assert warnings(instance("strict_mode\naccept\nversion 3")) == []
     assert warnings(instance("strict_mode\npriority 255")) == []
+
+
+def test_strict_mode_overrides_global_announcements_with_a_warning() -> None:
+    text = instance("priority 255") + "global_defs {\nvrrp_strict\nvrrp_garp_lower_prio_repeat 3\n}\n"
+    assert read(text).routers[0].announcements.lower_priority_repeat == 0
+    assert warnings(text) == [
+        "keepalived.conf:9: warning: vrrp_garp_lower_prio_repeat has no effect: vrrp_strict is set"
+    ]
 
 
 def test_the_load_balancer_s_half_is_skipped_with_one_warning() -> None:

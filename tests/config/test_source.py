@@ -34,7 +34,7 @@ def said_of_file(path: Path) -> list[str]:
 
 
 def test_comments_end_with_the_line() -> None:
-    assert lines("a ! b\n# c\nd#e\n\n  f  \r\n") == ["a", "d", "f"]
+    assert lines("a ! b\n# c\nd #e\n}# g\n\n  f  \r\n") == ["a", "d", "}", "f"]
 
 
 def test_comment_characters_mean_nothing_in_double_quotes_or_behind_a_backslash() -> None:
@@ -95,6 +95,7 @@ def test_predefined_parameters() -> None:
         ("a $X", "k.conf:1: warning: $X is not defined and stays as it is"),
         ('a "${X}"', "k.conf:1: warning: ${X} is not defined and stays as it is"),
         ("$_PWD=x", "k.conf:1: $_PWD is predefined, expected another name"),
+        ("auth_pass p#ss", "k.conf:1: warning: # begins a comment in the middle of a word, expected a blank or quotes"),
         ("a\0b", "k.conf:1: the line holds a NUL byte, expected text"),
         ("include /nonexistent/x", "k.conf:1: warning: include of /nonexistent/x matches no file"),
         ("includem /nonexistent/*", "k.conf:1: includem of /nonexistent/* matches no file"),

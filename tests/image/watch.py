@@ -1,4 +1,4 @@
-"""Who has which address, looked at again and again: a witness that there is one holder, or for how long there were two."""
+"""Who has which address, looked at all the time: witness that there is one holder, or for how long there were two."""
 
 from __future__ import annotations
 

@@ -39,7 +39,34 @@ BLOCKS: Final = frozenset({"global_defs", "vrrp_script", "vrrp_instance", "vrrp_
 """Blocks that stand at the top only: within another block they mean that its brace was forgotten."""
 
 
-class _File:
+HEALTH_INPUTS: Final = "define health inputs as vrrp_script"
+STATIC: Final = "the daemon handles only addresses of virtual routers; use the network configuration of the system"
+
+
+TOP_LEVEL: Final[Table] = {
+    **PROCESS,
+    "vrrp_sync_group": Refused("virtual routers do not change state together"),
+    "static_ipaddress": Refused(STATIC),
+    "static_routes": Refused(STATIC),
+    "static_rules": Refused(STATIC),
+    "track_file": NoEffect(HEALTH_INPUTS),
+    "vrrp_track_file": NoEffect(HEALTH_INPUTS),
+    "vrrp_track_process": NoEffect(HEALTH_INPUTS),
+    "track_process": NoEffect(HEALTH_INPUTS),
+    "bfd_instance": NoEffect(HEALTH_INPUTS),
+    "track_group": NoEffect("it is for static addresses, routes and rules"),
+    "garp_group": NoEffect("garp_interval and gna_interval of the virtual router limit the rate"),
+    "interface_up_down_delays": NoEffect("a change of a link counts at once"),
+    "linkbeat_interfaces": NoEffect("the kernel reports the state of links"),
+    "virtual_server": OtherHalf(),
+    "virtual_server_group": OtherHalf(),
+    "real_server": OtherHalf(),
+    "SSL": OtherHalf(),
+}
+"""Every keyword at the top of a file but the blocks that ``FileContent`` gathers."""
+
+
+class FileContent:
     """What the blocks at the top of a configuration said, in order."""
 
     def __init__(self) -> None:
@@ -88,31 +115,12 @@ class _File:
 
     def top(self) -> Table:
         """Every keyword at the top of a file."""
-        track = "define health inputs as vrrp_script"
-        static = "the daemon handles only addresses of virtual routers; use the network configuration of the system"
-        return {
+        blocks = {
             "global_defs": Works(self.global_defs, repeatable=True),
             "vrrp_script": Works(self.vrrp_script, repeatable=True),
             "vrrp_instance": Works(self.vrrp_instance, repeatable=True),
-            **PROCESS,
-            "vrrp_sync_group": Refused("virtual routers do not change state together"),
-            "static_ipaddress": Refused(static),
-            "static_routes": Refused(static),
-            "static_rules": Refused(static),
-            "track_file": NoEffect(track),
-            "vrrp_track_file": NoEffect(track),
-            "vrrp_track_process": NoEffect(track),
-            "track_process": NoEffect(track),
-            "bfd_instance": NoEffect(track),
-            "track_group": NoEffect("it is for static addresses, routes and rules"),
-            "garp_group": NoEffect("garp_interval and gna_interval of the virtual router limit the rate"),
-            "interface_up_down_delays": NoEffect("a change of a link counts at once"),
-            "linkbeat_interfaces": NoEffect("the kernel reports the state of links"),
-            "virtual_server": OtherHalf(),
-            "virtual_server_group": OtherHalf(),
-            "real_server": OtherHalf(),
-            "SSL": OtherHalf(),
         }
+        return {**TOP_LEVEL, **blocks}
 
 
 def load(
@@ -160,7 +168,7 @@ def _read(
     default_user: str | None,
     examine_scripts: bool,
 ) -> tuple[Configuration, tuple[Diagnostic, ...]]:
-    content = _File()
+    content = FileContent()
     found = statements(lines, report)
     broken_shape = report.fatal
     read_block(found, content.settings, content.top(), "the configuration", report, content.skipped)

@@ -186,6 +186,7 @@ class VirtualRouterConfig:
     multicast_group: IPAddress | None = None
     """None in unicast mode."""
     unicast_peers: tuple[UnicastPeer, ...] = ()
+    """Empty in unicast mode: the only node of its group, which speaks to nobody."""
     unicast_ttl: int = 255
     authentication: Authentication | None = None
     checksum_without_pseudo_header: bool = False

@@ -30,7 +30,7 @@ from vrrpd.config.model import (
     VirtualAddress,
     VirtualRouterConfig,
 )
-from vrrpd.config.script_files import NOTIFY_KEYWORDS
+from vrrpd.config.scripts import NOTIFY_KEYWORDS
 from vrrpd.config.words import quote
 from vrrpd.protocol.timing import CENTISECONDS_PER_SECOND, DEFAULT_DOWN_ADVERTISEMENTS
 
@@ -161,6 +161,8 @@ def _transport(router: VirtualRouterConfig) -> Iterator[str]:
         yield f"mcast_dst_ip {router.multicast_group}"
     if router.unicast:
         yield from _inner("unicast_peer", [_peer(peer) for peer in router.unicast_peers], even_if_empty=True)
+        if not router.unicast_peers:
+            yield "run_alone"
     if router.unicast_ttl != 255:
         yield f"unicast_ttl {router.unicast_ttl}"
     if router.authentication is not None:

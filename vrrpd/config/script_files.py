@@ -18,19 +18,10 @@ from typing import Final
 
 from vrrpd.config.model import Check, Command, Configuration, NotifyScripts, VirtualRouterConfig
 from vrrpd.config.report import CheckLocator, Locator, Place, Report, check_nowhere, nowhere, seen, seen_path
+from vrrpd.config.scripts import NOTIFY_KEYWORDS
 
 MOST_LINKS: Final = 40
 """Symbolic links followed in one path, as in the kernel."""
-
-NOTIFY_KEYWORDS: Final = {
-    "any_change": "notify",
-    "master": "notify_master",
-    "backup": "notify_backup",
-    "fault": "notify_fault",
-    "stop": "notify_stop",
-    "master_rx_lower_pri": "notify_master_rx_lower_pri",
-}
-"""keepalived's keyword for each field of NotifyScripts."""
 
 
 def examine(

@@ -24,6 +24,17 @@ SHELL_WORDS: Final = frozenset({"|", "||", "&&", "&", ";", ">", ">>", "<", "2>&1
 COMMAND_EXPECTED: Final = 'a program with its arguments, such as "/usr/bin/curl -fs http://localhost/"'
 
 
+NOTIFY_KEYWORDS: Final = {
+    "any_change": "notify",
+    "master": "notify_master",
+    "backup": "notify_backup",
+    "fault": "notify_fault",
+    "stop": "notify_stop",
+    "master_rx_lower_pri": "notify_master_rx_lower_pri",
+}
+"""keepalived's keyword for each field of NotifyScripts."""
+
+
 def _split(script: str) -> tuple[list[str], str | None]:
     try:
         return shlex.split(script), None

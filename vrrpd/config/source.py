@@ -138,7 +138,12 @@ class Source:
             place = Place(file, number)
             if not parts:
                 first = number
-            part, continued = strip_comment(physical.removesuffix("\r"))
+            whole = physical.removesuffix("\r")
+            part, continued = strip_comment(whole)
+            if not continued and part and len(part) < len(whole) and not (part[-1].isspace() or part[-1] in "{}"):
+                # keepalived cuts such a password, and nobody notices until the other router does.
+                message = f"{whole[len(part)]} begins a comment in the middle of a word, expected a blank or quotes"
+                self._report.warning(place, message)
             if UNDECODABLE.search(part):
                 self._report.error(place, f"{seen(part.strip())} is not UTF-8, expected UTF-8 text outside of comments")
                 part = ""

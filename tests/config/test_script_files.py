@@ -1,0 +1,140 @@
+"""Scripts on disk: missing, not executable, not safe for root. Real files in real directories."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.config.reading import instance
+from vrrpd.config.keepalived import load
+from vrrpd.config.model import Command, Configuration
+from vrrpd.config.script_files import problem_of, writable_by_others
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to other users")
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    path = tmp_path / "check.sh"
+    path.write_text("#!/bin/sh\n")
+    path.chmod(0o755)
+    return path
+
+
+def loaded(tmp_path: Path, script: str, secure: bool = False) -> tuple[Configuration, list[str]]:
+    path = tmp_path / "keepalived.conf"
+    security = "enable_script_security" if secure else ""
+    path.write_text(
+        f"global_defs {{\nscript_user root\n{security}\n}}\nvrrp_script web {{\nscript {script}\n}}\n"
+        + instance(f"notify_master {script}")
+    )
+    configuration, diagnostics = load(str(path))
+    return configuration, [str(diagnostic).replace(str(tmp_path), "") for diagnostic in diagnostics]
+
+
+def test_a_good_script_is_not_talked_about(tmp_path: Path, script: Path) -> None:
+    assert loaded(tmp_path, str(script))[1] == []
+
+
+def test_a_missing_script_is_a_warning_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "none.sh"
+    assert loaded(tmp_path, str(path))[1] == [
+        "/keepalived.conf:6: warning: vrrp_script web: /none.sh: no such file or directory, expected a program; "
+        "until then every run is a failed check",
+        "/keepalived.conf:12: warning: (VI_1) notify_master: /none.sh: no such file or directory, expected a program",
+    ]
+
+
+def test_a_script_that_is_not_executable_is_a_warning(tmp_path: Path, script: Path) -> None:
+    script.chmod(0o644)
+    assert problem_of(Command((str(script),))) == f"{script} is not executable, expected a program"
+    assert problem_of(Command((str(tmp_path),))) == f"{tmp_path} is not a file, expected a program"
+
+
+def test_the_first_word_is_looked_up_in_path() -> None:
+    assert problem_of(Command(("true",))) is None
+    assert problem_of(Command(("no-such-program",))) == "no-such-program is not in PATH, expected a program"
+
+
+def test_a_user_or_group_that_does_not_exist_is_named() -> None:
+    assert problem_of(Command(("true",), "no-such-user")) == "user no-such-user does not exist"
+    assert problem_of(Command(("true",), "root", "no-such-group")) == "group no-such-group does not exist"
+
+
+@needs_root
+def test_a_script_that_others_can_write_does_not_run_as_root(tmp_path: Path, script: Path) -> None:
+    script.chmod(0o777)
+    configuration, told = loaded(tmp_path, str(script), secure=True)
+    reason = f"{script} can be written by others than root (enable_script_security)"
+    assert configuration.checks[0].security_problem == reason
+    assert configuration.routers[0].notify.master is None
+    assert told == [
+        f"/keepalived.conf:6: warning: vrrp_script web: {reason}; every run is a failed check".replace(
+            str(tmp_path), ""
+        ),
+        f"/keepalived.conf:12: warning: (VI_1) notify_master: {reason}; it is not run".replace(str(tmp_path), ""),
+    ]
+
+
+@needs_root
+def test_without_script_security_nothing_is_looked_at(tmp_path: Path, script: Path) -> None:
+    script.chmod(0o777)
+    assert loaded(tmp_path, str(script))[1] == []
+
+
+@needs_root
+def test_a_directory_or_owner_other_than_root_is_named(tmp_path: Path, script: Path) -> None:
+    assert writable_by_others(str(script)) is None
+    tmp_path.chmod(0o777)
+    assert writable_by_others(str(script)) == (
+        f"{tmp_path} can be written by others than root (enable_script_security)"
+    )
+    tmp_path.chmod(0o755)
+    os.chown(script, 65534, 0)
+    assert writable_by_others(str(script)) == (
+        f"{script} belongs to user 65534, expected root (enable_script_security)"
+    )
+
+
+@needs_root
+def test_a_symbolic_link_is_no_fault_but_what_it_leads_to_can_be(tmp_path: Path, script: Path) -> None:
+    link = tmp_path / "link.sh"
+    link.symlink_to("../" + tmp_path.name + "/check.sh")
+    os.lchown(link, 65534, 65534)
+    assert writable_by_others(str(link)) is None
+    script.chmod(0o757)
+    assert writable_by_others(str(link)) == f"{script} can be written by others than root (enable_script_security)"
+
+
+@needs_root
+def test_a_link_that_others_could_turn_round_is_a_fault(tmp_path: Path, script: Path) -> None:
+    open_directory = tmp_path / "open"
+    open_directory.mkdir()
+    open_directory.chmod(0o777)
+    link = open_directory / "link.sh"
+    link.symlink_to(script)
+    assert writable_by_others(str(link)) == (
+        f"{open_directory} can be written by others than root (enable_script_security)"
+    )
+
+
+def test_scripts_run_as_keepalived_s_user_where_it_exists(
+    tmp_path: Path, script: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vrrpd.config.keepalived.DEFAULT_SCRIPT_USER", "daemon")
+    path = tmp_path / "keepalived.conf"
+    path.write_text(f"vrrp_script web {{\nscript {script}\n}}\n" + instance(""))
+    configuration, _ = load(str(path))
+    assert configuration.settings.script_user == "daemon"
+    assert configuration.checks[0].probe == Command((str(script),), "daemon")
+
+
+def test_links_in_a_circle_end(tmp_path: Path) -> None:
+    link = tmp_path / "a"
+    link.symlink_to("a")
+    found = writable_by_others(str(link))
+    assert found is not None
+    # Who is not root may be told first that the directory is his own.
+    assert found.endswith("leads through more than 40 symbolic links") or os.geteuid() != 0
