@@ -4,10 +4,17 @@ FROM debian:trixie-slim AS build
 RUN apt-get update \
  && apt-get install -y --no-install-recommends python3 python3-venv \
  && python3 -m venv /build/venv
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+# What changes rarely comes first: a change of vrrpd itself builds in seconds and fetches nothing.
+COPY pyproject.toml /build/
+RUN cd /build \
+ && python3 -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); print(*p["project"]["dependencies"], sep="\n", file=open("dependencies", "w")); print(*p["build-system"]["requires"], sep="\n", file=open("tools", "w"))' \
+ && venv/bin/pip install --requirement tools \
+ && venv/bin/pip install --no-compile --target dependencies.d --requirement dependencies \
+ && rm -rf dependencies.d/bin
 COPY . /build/source
-RUN /build/venv/bin/pip install --no-cache-dir --no-compile --disable-pip-version-check \
-        --target /build/packages /build/source \
- && rm -rf /build/packages/bin
+RUN /build/venv/bin/pip install --no-compile --no-deps --no-build-isolation --target /build/vrrpd.d /build/source \
+ && rm -rf /build/vrrpd.d/bin
 # Its own start script: pip's would name this stage's interpreter. -I: neither PYTHONPATH nor the directory that a
 # script happens to run in can put another module in front.
 RUN printf '%s\n' '#!/usr/bin/python3 -I' 'import sys' 'from vrrpd.cli import main' 'sys.exit(main())' >/build/vrrpd \
@@ -23,9 +30,8 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/* /var/cache/* /var/log/* \
  && find /usr/share/doc -type f ! -name copyright -delete \
  && rm -rf /usr/share/man /usr/share/info /usr/share/locale /usr/share/bash-completion
-COPY --from=build /build/packages /usr/local/lib/python3.13/dist-packages
-COPY --from=build /build/vrrpd /usr/local/bin/vrrpd
 # Compiled here: a read-only root file system keeps Python from doing it, at every start.
+COPY --from=build /build/dependencies.d /usr/local/lib/python3.13/dist-packages
 RUN python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash \
         /usr/lib/python3.13 /usr/local/lib/python3.13/dist-packages \
 # The process is then called keepalived: the manuals' liveness probe is `pgrep keepalived`.
@@ -35,6 +41,9 @@ RUN python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash \
  && ln -s /host /hosts \
 # An arbitrary user id of OpenShift is in group 0.
  && chgrp 0 /etc/keepalived && chmod 2775 /etc/keepalived
+COPY --from=build /build/vrrpd /usr/local/bin/vrrpd
+COPY --from=build /build/vrrpd.d /usr/local/lib/python3.13/dist-packages
+RUN python3 -m compileall -q --invalidation-mode unchecked-hash /usr/local/lib/python3.13/dist-packages/vrrpd
 
 FROM packed
 ARG VERSION=unknown
