@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -164,7 +165,7 @@ def entered(daemon: Daemon, command: Sequence[str | os.PathLike[str]]) -> list[s
 
 def gaps(times: Sequence[float]) -> list[float]:
     """The seconds between one and the next."""
-    return [after - before for before, after in zip(times, times[1:], strict=False)]
+    return [after - before for before, after in itertools.pairwise(times)]
 
 
 def holds_for(condition: Callable[[], bool], seconds: float) -> bool:

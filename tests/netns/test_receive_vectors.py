@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.netns.daemons import Daemon, Daemons, gaps, instance
+from tests.netns.daemons import Daemons, gaps, instance
 from tests.protocol.vectors import VECTORS, Vector
 from vrrpd.lab import Host, Lab
 from vrrpd.protocol.timing import Version
