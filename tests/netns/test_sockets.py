@@ -385,13 +385,24 @@ def test_sending_while_the_link_is_down_gives_the_error_and_receiving_goes_on_af
         namespace.close()
 
 
-def test_a_transmitter_whose_address_was_deleted_says_so() -> None:
+@pytest.mark.parametrize("family", [4, 6])
+def test_a_transmitter_whose_address_was_deleted_still_says_farewell_from_it(family: Literal[4, 6]) -> None:
     left, right = namespace_or_skip(), namespace_or_skip()
     connect(left, "eth0", right, "eth0")
-    left.add_address("eth0", str(LEFT4), 24)
+    right.add_address("eth0", str(RIGHT4), 24)
+    source, length, flags = (LEFT4, 24, 0) if family == 4 else (LEFT6, 64, 0x02)
+    left.add_address("eth0", str(source), length, flags=flags)
     with left:
-        transmitter = Transmitter("eth0", left.index("eth0"), LEFT4)
-    left.delete_address("eth0", str(LEFT4), 24)
-    assert isinstance(transmitter.send(message(51), RIGHT4), OSError)
+        transmitter = Transmitter("eth0", left.index("eth0"), source)
+    with right:
+        receiver = Receiver("eth0", right.index("eth0"), family)
+    receiver.join(group(family))
+    left.delete_address("eth0", str(source), length)
+    assert transmitter.send(message(51), group(family)) is None
+    assert take(receiver).source == source
+    with left, pytest.raises(OSError, match="Cannot assign requested address"):
+        Transmitter("eth0", left.index("eth0"), source)
+    receiver.close()
+    transmitter.close()
     for namespace in (left, right):
         namespace.close()

@@ -40,6 +40,8 @@ _SO_DETACH_FILTER: Final = 27
 _SO_RCVBUFFORCE: Final = 33
 _IP_MULTICAST_ALL: Final = 49
 _IPV6_MULTICAST_ALL: Final = 29
+_IP_TRANSPARENT: Final = 19
+_IPV6_TRANSPARENT: Final = 75
 _PACKET_INFORMATION: Final = struct.Struct("16si")
 
 _ANCILLARY_SPACE: Final = socket.CMSG_SPACE(4) + socket.CMSG_SPACE(_PACKET_INFORMATION.size)
@@ -239,7 +241,7 @@ class Transmitter:
     """Sends VRRP from one source address on one interface, to its group or to unicast peers; never receives.
 
     Raises ``OSError`` when the source cannot be used (EADDRNOTAVAIL: not on this node, or an IPv6 address still
-    tentative). An address lost later makes ``send`` fail; a new ``Transmitter`` is needed once it is back.
+    tentative). From an address that is lost later it still sends: priority 0, so that nobody has to wait for us.
     """
 
     def __init__(self, interface: str, index: int, source: IPAddress, hop_limit: int = 255) -> None:
@@ -261,6 +263,12 @@ class Transmitter:
             except PermissionError:
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, _BEST_UNPRIVILEGED_PRIORITY)
             self._socket.bind(self._socket_address(source))
+            # After the bind, which has made sure of the address: when that goes, a farewell can still come from it.
+            transparent = (socket.IPPROTO_IP, _IP_TRANSPARENT)
+            if self._family == 6:
+                transparent = (socket.IPPROTO_IPV6, _IPV6_TRANSPARENT)
+            with suppress(PermissionError):
+                self._socket.setsockopt(*transparent, 1)
         except BaseException:
             self._socket.close()
             raise
