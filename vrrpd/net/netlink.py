@@ -432,6 +432,8 @@ class InterfaceMonitor:
         self._watched = watched
         self._names: dict[int, str] = {}
         """The watched interfaces that exist."""
+        self.exhausted = True
+        """The last ``receive`` (or ``snapshot``) took all that the kernel had to tell."""
         self._sequence = 0
         try:
             enlarge_receive_buffer(self._socket, _MONITOR_BUFFER)
@@ -454,10 +456,12 @@ class InterfaceMonitor:
         interface renamed to a name that is not watched is reported as removed.
         """
         events: list[NetworkEvent] = []
+        self.exhausted = False
         for _ in range(limit):
             try:
                 data, (port, _) = self._socket.recvfrom(_READ_SIZE)
             except BlockingIOError:
+                self.exhausted = True
                 break
             except OSError as error:
                 if error.errno not in (errno.ENOBUFS, errno.ENOMEM):
@@ -529,6 +533,7 @@ class InterfaceMonitor:
                 address = _decode_address(message)
                 if address is not None:
                     addresses.append(address)
+        self.exhausted = True
         return interfaces, addresses
 
     def _dump(self, request: int, answer: int) -> list[bytes]:
