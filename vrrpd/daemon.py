@@ -25,8 +25,8 @@ from vrrpd.control import ControlServer
 from vrrpd.journal import Journal
 from vrrpd.links import Link
 from vrrpd.net.dataplane import LinuxDataplane
-from vrrpd.net.interfaces import AddressRemoved, InterfaceTable, LinkRemoved, Overrun
-from vrrpd.net.netlink import InterfaceMonitor, encode_remove
+from vrrpd.net.interfaces import AddressRemoved, InterfaceAddress, InterfaceTable, LinkRemoved, Overrun, lost_with
+from vrrpd.net.netlink import InterfaceMonitor, encode_remove, encode_restore
 from vrrpd.net.timer import DeadlineQueue, KernelTimer
 from vrrpd.notify import Notifier
 from vrrpd.protocol.actions import Notice, NoticeKind, StateChanged, StateName
@@ -291,15 +291,24 @@ class Daemon:
             for virtual in router.all_addresses
         }
         for device in sorted({device for device, _ in wanted}):
-            for entry in self._table.addresses(device):
-                if (device, entry.address) not in wanted:
-                    continue
-                whole = entry.prefix_length == (32 if isinstance(entry.address, IPv4Address) else 128)
-                if entry.ours or (self._configuration.leftovers_are_ours and whole):
-                    _log.warning("withdrawing %s from %s: left behind by a predecessor", entry.address, device)
-                    self._dataplane.queue_message(encode_remove(entry), None)
-                    self._table.apply(AddressRemoved(entry))
+            present = self._table.addresses(device)
+            leftovers = [
+                entry for entry in present if (device, entry.address) in wanted and self._is_left_behind(entry)
+            ]
+            for entry in leftovers:
+                _log.warning("withdrawing %s from %s: left behind by a predecessor", entry.address, device)
+                self._dataplane.queue_message(encode_remove(entry), None)
+                self._table.apply(AddressRemoved(entry))
+            # The kernel deletes more than it was asked for where promote_secondaries is off.
+            lost = dict.fromkeys(neighbour for entry in leftovers for neighbour in lost_with(entry, present))
+            for neighbour in lost:
+                if neighbour not in leftovers:
+                    self._dataplane.queue_message(encode_restore(neighbour), None)
         self._dataplane.flush()
+
+    def _is_left_behind(self, entry: InterfaceAddress) -> bool:
+        whole = entry.prefix_length == (32 if isinstance(entry.address, IPv4Address) else 128)
+        return entry.ours or (self._configuration.leftovers_are_ours and whole)
 
     # -- callbacks of the event loop ------------------------------------------------------------------------------
 
