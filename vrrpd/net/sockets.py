@@ -14,11 +14,12 @@ import struct
 from collections.abc import Iterable
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address
-from typing import Final, TypeAlias
+from typing import Final, Literal, TypeAlias
 
-from vrrpd.config.model import Family, IPAddress
 from vrrpd.protocol.datagram import VRRP_PROTOCOL, Datagram, datagram_from_ipv4
 from vrrpd.protocol.discard import Discard, DiscardReason
+
+IPAddress: TypeAlias = IPv4Address | IPv6Address
 
 TRAFFIC_CLASS: Final = 0xC0
 """TOS / traffic class "internetwork control", as every VRRP implementation sends it."""
@@ -40,7 +41,7 @@ _SO_RCVBUFFORCE: Final = 33
 _IP_MULTICAST_ALL: Final = 49
 _IPV6_MULTICAST_ALL: Final = 29
 _IP_TRANSPARENT: Final = 19
-_IPV6_TRANSPARENT: Final = (socket.IPPROTO_IPV6, 75)
+_IPV6_TRANSPARENT: Final = 75
 _PACKET_INFORMATION: Final = struct.Struct("16si")
 
 _ANCILLARY_SPACE: Final = socket.CMSG_SPACE(4) + socket.CMSG_SPACE(_PACKET_INFORMATION.size)
@@ -69,7 +70,7 @@ _Instruction: TypeAlias = tuple[int, int, int, int]
 """Code, jump if true, jump if false (both relative), constant: ``struct sock_filter``."""
 
 
-def vrid_filter(family: Family, vrids: Iterable[int]) -> list[_Instruction]:
+def vrid_filter(family: Literal[4, 6], vrids: Iterable[int]) -> list[_Instruction]:
     """Builds a classic BPF program that passes messages of these vrids, and messages too short to have one.
 
     A raw IPv4 socket's filter starts at the IP header, a raw IPv6 socket's at the VRRP message. The set is a bitmap in
@@ -117,7 +118,7 @@ def _attach_filter(sock: socket.socket, program: list[_Instruction]) -> None:
     )  # The kernel copies the program: ``code`` has to live only until here.
 
 
-def _raw_socket(interface: str, family: Family) -> socket.socket:
+def _raw_socket(interface: str, family: Literal[4, 6]) -> socket.socket:
     """Opens a raw socket for protocol 112 that is tied to the interface and hears no group it has not joined."""
     sock = socket.socket(
         socket.AF_INET if family == 4 else socket.AF_INET6,
@@ -154,7 +155,7 @@ class Receiver:
     Raises ``OSError`` when it cannot be opened (no privilege, no such interface).
     """
 
-    def __init__(self, interface: str, index: int, family: Family) -> None:
+    def __init__(self, interface: str, index: int, family: Literal[4, 6]) -> None:
         self._index = index
         self._family = family
         self._socket = _raw_socket(interface, family)
@@ -240,14 +241,13 @@ class Transmitter:
     """Sends VRRP from one source address on one interface, to its group or to unicast peers; never receives.
 
     Raises ``OSError`` when the source cannot be used (EADDRNOTAVAIL: not on this node, or an IPv6 address still
-    tentative). From an address that is lost later goodbye can still be said; a new ``Transmitter`` is needed
-    once it is back.
+    tentative). From an address that is lost later it still sends: priority 0, so that nobody has to wait for us.
     """
 
     def __init__(self, interface: str, index: int, source: IPAddress, hop_limit: int = 255) -> None:
         self.source = source
         self._index = index
-        self._family: Family = 4 if isinstance(source, IPv4Address) else 6
+        self._family: Literal[4, 6] = 4 if isinstance(source, IPv4Address) else 6
         self._destinations: dict[IPAddress, tuple[str, int] | tuple[str, int, int, int]] = {}
         self._socket = _raw_socket(interface, self._family)
         try:
@@ -263,11 +263,12 @@ class Transmitter:
             except PermissionError:
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, _BEST_UNPRIVILEGED_PRIORITY)
             self._socket.bind(self._socket_address(source))
-            with suppress(OSError):
-                # A router whose own address is taken away still says goodbye from it. Only now: a source that is not
-                # on the node from the start is refused by the bind.
-                level, option = (socket.IPPROTO_IP, _IP_TRANSPARENT) if self._family == 4 else _IPV6_TRANSPARENT
-                self._socket.setsockopt(level, option, 1)
+            # After the bind, which has made sure of the address: when that goes, a farewell can still come from it.
+            transparent = (socket.IPPROTO_IP, _IP_TRANSPARENT)
+            if self._family == 6:
+                transparent = (socket.IPPROTO_IPV6, _IPV6_TRANSPARENT)
+            with suppress(PermissionError):
+                self._socket.setsockopt(*transparent, 1)
         except BaseException:
             self._socket.close()
             raise
