@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import resource
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -116,6 +117,8 @@ def _run(options: argparse.Namespace) -> int:
     from vrrpd.claims import ClaimedElsewhere
     from vrrpd.daemon import Daemon, StartupError
 
+    # A reload asked for before the daemon listens is no reason to end: the file is about to be read.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     handler = logs.set_up(options.log_format, options.log_level)
     log = handler.logger
     try:
