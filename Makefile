@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-CORE_TESTS := tests/protocol tests/simulation tests/test_runner.py
+CORE_TESTS := tests/protocol tests/simulation tests/test_runner.py tests/test_familiar.py
 
 .DEFAULT_GOAL := help
 .PHONY: help setup test check lint types unit core netns demo clean

@@ -81,7 +81,7 @@ class Daemon:
         self._retries: dict[object, asyncio.TimerHandle] = {}
         self._claims = Claims()
         self._journal = Journal(self._clock)
-        self._queue: DeadlineQueue[RouterKey] = DeadlineQueue()
+        self._queue: DeadlineQueue[Runner] = DeadlineQueue()
         self._table = InterfaceTable()
         self._tasks: set[asyncio.Task[None]] = set()
         self._control: ControlServer | None = None
@@ -220,7 +220,7 @@ class Daemon:
         unit.stop(reason)
         self._settle()
         unit.close()
-        self._queue.schedule(unit.key, None)
+        self._queue.schedule(unit.runner, None)
         del self._units[unit.key], self._units_by_runner[unit.runner]
         self._notified.pop(unit.key, None)
         link = self._links[unit.config.interface, unit.config.family]
@@ -338,11 +338,9 @@ class Daemon:
         # whose advertisements are waiting to be read.
         for link in self._links.values():
             self._drain(link)
-        for key in self._queue.due(self._clock()):
-            unit = self._units.get(key)
-            if unit is not None:
-                unit.runner.expire()
-                self._schedule(unit.runner)
+        for runner in self._queue.due(self._clock()):
+            runner.expire()
+            self._schedule(runner)
         self._settle()
 
     def _on_monitor(self) -> None:
@@ -395,6 +393,7 @@ class Daemon:
             return
         self._own.clear()
         for link in self._links.values():
+            link.forget_familiar()
             if link.interface in names:
                 self._follow(link)
         for unit in self._units.values():
@@ -404,9 +403,7 @@ class Daemon:
     # -- one timer, one batch -------------------------------------------------------------------------------------
 
     def _schedule(self, runner: Runner) -> None:
-        unit = self._units_by_runner.get(runner)
-        if unit is not None:
-            self._queue.schedule(unit.key, runner.deadline)
+        self._queue.schedule(runner, runner.deadline)
 
     def _settle(self) -> None:
         self._dataplane.flush()
