@@ -16,8 +16,11 @@ COPY . /build/source
 RUN /build/venv/bin/pip install --no-compile --no-deps --no-build-isolation --target /build/vrrpd.d /build/source \
  && rm -rf /build/vrrpd.d/bin
 # Its own start script: pip's would name this stage's interpreter. -I: neither PYTHONPATH nor the directory that a
-# script happens to run in can put another module in front.
-RUN printf '%s\n' '#!/usr/bin/python3 -I' 'import sys' 'from vrrpd.cli import main' 'sys.exit(main())' >/build/vrrpd \
+# script happens to run in can put another module in front. Process 1 does not even notice a SIGTERM that nobody has
+# asked for, so it is asked for before anything else.
+RUN printf '%s\n' '#!/usr/bin/python3 -I' 'import signal' 'import sys' \
+        'signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))' \
+        'from vrrpd.cli import main' 'sys.exit(main())' >/build/vrrpd \
  && chmod 755 /build/vrrpd
 
 FROM debian:trixie-slim AS packed

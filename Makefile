@@ -3,10 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-CORE_TESTS := tests/protocol tests/simulation tests/test_runner.py
+CORE_TESTS := tests/protocol tests/simulation tests/test_runner.py tests/test_familiar.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check lint types unit core netns demo clean
+.PHONY: help setup test check lint types unit core netns image image-test demo clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -38,6 +38,13 @@ netns: setup  ## real daemons in network namespaces
 
 test: setup keepalived check core  ## everything: style, types, core with coverage, namespaces, keepalived
 	$(BIN)/pytest $(CORE_TESTS:%=--ignore=%)
+
+image:  ## the container image, by docker or podman, or as root on a Debian that has neither
+	tools/build-image
+
+image-test: setup keepalived  ## the image in containers on three nodes (as root on Debian; installs podman)
+	tools/build-image --engine private --for-tests --tag localhost/vrrpd:test
+	$(BIN)/pytest tests/image
 
 demo: setup  ## two routers, a client, three failures: each outage in milliseconds
 	@$(BIN)/python -m vrrpd.lab.demo

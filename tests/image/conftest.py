@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -24,7 +25,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "image: containers of the real image (needs root; see make image-test)")
 
 
-def _unavailable(reason: str) -> None:
+def unavailable(reason: str) -> NoReturn:
     """Skip, but not where the tests count: there an image that cannot be had is a failure."""
     if os.environ.get("CI", "").lower() in ("true", "1"):
         pytest.fail(f"{reason} (CI is set: these tests must run)", pytrace=False)
@@ -35,13 +36,13 @@ def _unavailable(reason: str) -> None:
 def image() -> Iterator[str]:
     """The image of this source, built now; what an earlier test run has left behind is removed."""
     if os.geteuid() != 0:
-        _unavailable("needs root to build and run the image")
+        unavailable("needs root to build and run the image")
     if missing := [tool for tool in TOOLS if shutil.which(tool) is None]:
-        _unavailable(f"needs {', '.join(missing)}: `make image-test` installs what is missing")
+        unavailable(f"needs {', '.join(missing)}: `make image-test` installs what is missing")
     try:
         ensure_privileges()
     except LabUnavailable as reason:
-        _unavailable(str(reason))
+        unavailable(str(reason))
     built = subprocess.run(
         [ROOT / "tools" / "build-image", "--engine", "private", "--tag", IMAGE],
         stdout=subprocess.PIPE,

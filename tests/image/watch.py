@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
@@ -98,6 +98,16 @@ class Watch:
         if self._failure is not None:
             raise self._failure
         return {address: min(self.holders(address)) for address in self._sights}
+
+    def wait_for_holders(self, wanted: Mapping[str, str], timeout: float = 20.0) -> None:
+        """Waits until each of these addresses is on its host and on no other."""
+        wait_until(
+            lambda: self._failure or all(self.holders(address) == {name} for address, name in wanted.items()),
+            timeout,
+            f"addresses to be where they should: {dict(wanted)}",
+        )
+        if self._failure is not None:
+            raise self._failure
 
     def moves(self) -> int:
         """How often an address has changed hands, or was gained or lost, since the watch began."""
