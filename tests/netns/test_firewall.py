@@ -109,6 +109,39 @@ def test_a_rule_that_a_killed_daemon_left_behind_is_found_again_and_not_doubled(
     on(host, story)
 
 
+@pytest.mark.parametrize(
+    "before", [FirewallRule("iptables", "ipf-1", "FORWARD"), IN_A_TABLE], ids=["another chain", "another tool"]
+)
+def test_what_a_killed_daemon_with_other_settings_left_behind_is_removed(
+    host: Host, before: FirewallRule, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story(runner: ScriptRunner) -> None:
+        await applied(runner, before, V6)
+        # The beginning of its name is ours, but it is another one.
+        other = await applied(runner, FirewallRule("iptables", "ipf-11", "FORWARD"))
+        caplog.clear()
+        await applied(runner, IN_INPUT, V6)
+        assert rules(host).count(OURS) == 1
+        assert rules(host, chain="FORWARD") == [OURS.replace("INPUT", "FORWARD").replace("ipf-1", "ipf-11")]
+        assert rules(host, "ip6tables", "FORWARD") == []
+        assert tables(host) == ["table inet theirs"]
+        await closed(other)
+
+    on(host, story)
+    assert all("left behind by a predecessor" in message for message in caplog.messages)
+    assert caplog.messages
+
+
+def test_what_was_left_in_a_chain_goes_when_nftables_has_the_rule(host: Host) -> None:
+    async def story(runner: ScriptRunner) -> None:
+        await applied(runner, IN_INPUT, V6)
+        await applied(runner, IN_A_TABLE, V6)
+        assert rules(host) == rules(host, "ip6tables") == ["-A INPUT -p udp -j DROP"]
+        assert tables(host) == ["table inet theirs", "table inet vrrpd_ipf-1"]
+
+    on(host, story)
+
+
 def test_two_configurations_never_touch_each_others_rule(host: Host) -> None:
     async def story(runner: ScriptRunner) -> None:
         first = await applied(runner, IN_INPUT)

@@ -13,8 +13,10 @@ import asyncio
 import hashlib
 import logging
 import re
+import shlex
 from collections.abc import Awaitable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, Protocol, TypeAlias, assert_never
 
 from vrrpd.config.model import Command, Family, FirewallRule
@@ -32,8 +34,16 @@ MAXIMUM_DOUBLES: Final = 8
 NAME_LENGTH: Final = 64
 
 
+LIST_MARKED: Final = '"$1" -w 2 -S | grep -F -e "$2"'
+"""Shell, with the tool and the mark as its arguments: a node's whole rule set is more than we would like to read."""
+
+
 class CommandResult(Protocol):
     """What became of a program."""
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What it has printed."""
 
     @property
     def succeeded(self) -> bool:
@@ -88,12 +98,16 @@ class Firewall:
         self._wanted: tuple[_Entry, ...] = ()
         self._present: list[_Entry] = []
         """What is there, or may be there."""
+        self._searched: set[str] = set()
+        """The marks whose leftovers have been looked for."""
         self._task: asyncio.Task[None] | None = None
+        self._mark: str | None = None
         self._again = False
 
     def apply(self, rule: FirewallRule | None, families: frozenset[Family]) -> None:
         """Has this rule put in place for these address families, and what was asked for before removed."""
         self._wanted = tuple(_entries(rule, families))
+        self._mark = None if rule is None else _mark(rule)
         if not self._wanted and not self._present and self._task is None:
             return
         self._again = True
@@ -122,6 +136,9 @@ class Firewall:
             while self._again:
                 self._again = False
                 wanted = self._wanted
+                if self._mark is not None and self._mark not in self._searched:
+                    self._searched.add(self._mark)
+                    await self._find_leftovers(self._mark, wanted)
                 for entry in [entry for entry in self._present if entry not in wanted]:
                     await self._remove(entry)
                     self._present.remove(entry)
@@ -132,6 +149,21 @@ class Firewall:
                         self._present.remove(entry)
         finally:
             self._task = None
+
+    async def _find_leftovers(self, mark: str, wanted: tuple[_Entry, ...]) -> None:
+        """Finds what a killed predecessor had put elsewhere: its settings may have been others."""
+        found: list[_Entry] = []
+        for tool in ("iptables", "ip6tables"):
+            listed = await self._run("sh", "-c", LIST_MARKED, "sh", tool, mark)
+            found += [_ChainRule(tool, chain, mark) for chain in _chains(listed.lines, mark)]
+        table = _Table(_table_name(mark), mark)
+        # Not asked for where it is put in place anew anyway.
+        if table not in wanted and (await self._run("nft", f"list table inet {table.name}")).succeeded:
+            found.append(table)
+        for entry in found:
+            if entry not in wanted and entry not in self._present:
+                _log.warning("firewall: removing the rule from %s: left behind by a predecessor", entry)
+                self._present.append(entry)
 
     async def _add(self, entry: _Entry) -> bool:
         """Puts an entry in place; returns False when it certainly is not there."""
@@ -213,11 +245,32 @@ def _entries(rule: FirewallRule | None, families: frozenset[Family]) -> list[_En
     """What has to be in the firewall for a rule."""
     if rule is None:
         return []
-    name = safe_name(rule.name)
+    mark = _mark(rule)
     if rule.chain is None:
-        return [_Table(f"vrrpd_{name}", f"vrrpd:{name}")]
+        return [_Table(_table_name(mark), mark)]
     tools = {4: "iptables", 6: "ip6tables"}
-    return [_ChainRule(tools[family], rule.chain, f"vrrpd:{name}") for family in sorted(families)]
+    return [_ChainRule(tools[family], rule.chain, mark) for family in sorted(families)]
+
+
+def _mark(rule: FirewallRule) -> str:
+    return f"vrrpd:{safe_name(rule.name)}"
+
+
+def _table_name(mark: str) -> str:
+    return mark.replace(":", "_", 1)
+
+
+def _chains(lines: tuple[str, ...], mark: str) -> list[str]:
+    """The chains with a rule of this very mark, from what iptables -S prints."""
+    chains = []
+    for line in lines:
+        try:
+            match shlex.split(line):
+                case ["-A", chain, *rest] if ("--comment", mark) in pairwise(rest):
+                    chains.append(chain)
+        except ValueError:  # a quote of somebody else's comment
+            continue
+    return list(dict.fromkeys(chains))
 
 
 def safe_name(name: str) -> str:
