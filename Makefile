@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check lint types unit netns interop coverage demo clean
+.PHONY: help setup test check lint types unit netns keepalived interop coverage demo clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -26,6 +26,13 @@ types: setup  ## mypy --strict
 
 unit: setup  ## the tests that need no namespaces
 	$(BIN)/pytest -m "not netns and not interop"
+
+keepalived:  ## fetch the distribution's keepalived into .cache, without installing it
+	@tools/fetch-keepalived .cache/keepalived
+
+interop: setup  ## against the real keepalived (fetched for that)
+	@tools/fetch-keepalived .cache/keepalived || echo "interop: going on without it: the tests say what that means"
+	$(BIN)/pytest -m interop
 
 demo: setup  ## two routers, a client, three failures: each outage in milliseconds
 	@$(BIN)/python -m vrrpd.lab.demo
