@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
@@ -43,6 +43,11 @@ class Group:
     interval: float
     """Seconds between two advertisements of a master, the longer of the two where the sides differ."""
     addresses: tuple[str, ...]
+
+    @property
+    def family(self) -> int:
+        """4 or 6: a virtual router id is used once for each."""
+        return ip_address(self.addresses[0]).version
 
     @property
     def quiet_time(self) -> float:
@@ -106,7 +111,8 @@ class Program:
 class Story:
     """The LAN of one story; ``first`` and ``second`` are the names of the hosts that play these parts.
 
-    The first router has the addresses 192.0.2.1 and 2001:db8::1, the second one those that end with 2.
+    The first router has the addresses 192.0.2.1 and 2001:db8::1, the second one those that end with 2; the link-local
+    address of the second one is the greater one, too.
     """
 
     def __init__(self, lab: Lab, keepalived: Path, file: Path, groups: tuple[Group, ...], first: str) -> None:
@@ -123,7 +129,9 @@ class Story:
         self._macs: Final[dict[str, str]] = {}
         for number, name in ((1, self.first), (2, self.second), (10, "client")):
             host = lab.host(name)
-            host.connect(self._lan, "eth0", f"192.0.2.{number}/24", f"2001:db8::{number:x}/64")
+            # Hardware addresses in the same order, and so the link-local addresses that are made of them.
+            mac = f"02:00:00:00:00:{number:02x}"
+            host.connect(self._lan, "eth0", f"192.0.2.{number}/24", f"2001:db8::{number:x}/64", mac=mac)
             self._hosts[name] = host
             self._macs[host.mac()] = name
             for address, _ in host.addresses():
@@ -265,6 +273,16 @@ class Story:
             status=("MASTER" if master == "vrrpd" else "BACKUP", master) if vrrpd_runs else None,
         )
 
+    def parted(self, group: Group) -> Seen:
+        """How one group looks when the first host is alone behind a cut: two masters, the LAN sees the second one."""
+        both = dict.fromkeys(group.addresses, frozenset({"vrrpd", "keepalived"}))
+        return replace(self.at(self.second, group), holders=both, status=("MASTER", "vrrpd"))
+
+    def ended(self, master: str, group: Group) -> Seen:
+        """How one group looks when neither program runs any more; the client still knows the last master."""
+        nobody: dict[str, frozenset[str]] = dict.fromkeys(group.addresses, frozenset())
+        return replace(self.at(master, group), advertisers=frozenset(), holders=nobody, status=None)
+
     def advertisements(
         self, group: Group, source: str | None = None, act: str | None = None
     ) -> list[tuple[Frame, Advertisement]]:
@@ -272,7 +290,9 @@ class Story:
         return [
             (frame, seen)
             for frame, seen in self._capture.advertisements(group.vrid)
-            if source in (None, self._name(str(seen.source))) and self._within(frame, act)
+            if seen.source.version == group.family
+            and source in (None, self._name(str(seen.source)))
+            and self._within(frame, act)
         ]
 
     def announcements(
@@ -306,11 +326,11 @@ class Story:
         }
         client = self._client()
         senders: dict[str, set[str]] = {group.name: set() for group in self.groups}
-        by_vrid = {group.vrid: group for group in self.groups}
+        groups = {(group.family, group.vrid): group for group in self.groups}
         for frame, seen in reversed(self._capture.advertisements()):
             if frame.time_ns < now_ns - 5_000_000_000:
                 break
-            group = by_vrid[seen.vrid]
+            group = groups[seen.source.version, seen.vrid]
             since_ns = max(began_ns, now_ns - int(group.quiet_time * 1e9))
             if frame.time_ns >= since_ns and seen.priority > 0:
                 senders[group.name].add(self._name(str(seen.source)))
