@@ -99,7 +99,7 @@ def test_the_second_router_waits_the_whole_master_down_interval(story: Story, gr
 
 @every_first
 @every_group
-@pytest.mark.requirement("ARP-1", "ARP-2", "ARP-4", "ARP-5", "ND-1", "ND-3", "ND-4")
+@pytest.mark.requirement("ARP-1", "ARP-2", "ARP-4", "ARP-5", "ND-1", "ND-2", "ND-3", "ND-4")
 def test_a_takeover_is_announced_for_each_address_to_everybody(story: Story, group: Group) -> None:
     for address in group.addresses:
         announced = story.announcements(address, story.second, "power loss")
@@ -114,6 +114,8 @@ def test_a_takeover_is_announced_for_each_address_to_everybody(story: Story, gro
                     assert frame.destination_mac == "33:33:00:00:00:01"
                     assert str(seen.destination) == "ff02::1"
                     assert (seen.override, seen.mac) == (True, story.mac(story.second))
+                    # keepalived calls itself a router only where its interface forwards.
+                    assert seen.router is (story.second == "vrrpd")
 
 
 @every_first
