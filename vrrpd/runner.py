@@ -239,10 +239,7 @@ class Runner:
         backup = self.router.state
         if not isinstance(backup, Backup) or backup.preempt_delay_until is not None:
             return
-        priority = decoded.advertisement.priority
-        if backup.master != source or backup.master_priority != priority or priority == 0:
-            return
-        if priority < self.router.priority and self.settings.parameters.preempts:
+        if decoded.advertisement.priority < self.router.priority and self.settings.parameters.preempts:
             return  # discarded: the timer runs on
         down_interval = self.router.down_interval(backup.master_adver_interval)
         self._familiar = _Familiar(signature, source, decoded.checksum_form, down_interval)

@@ -180,7 +180,7 @@ def test_excluded_addresses_of_the_other_family_come_and_go_along_and_are_not_ad
     assert own(r1) == [("192.0.2.1", 24), ("2001:db8::1", 64)]
 
 
-@pytest.mark.requirement("OWN-3", "OWN-6", "SM-I-2", "TX-4")
+@pytest.mark.requirement("OWN-3", "OWN-6", "SM-I-2")
 def test_an_owner_starts_as_master_and_keeps_its_address(lan: Bridge, r1: Host, daemons: Daemons) -> None:
     capture = lan.capture()
     daemon = daemons.start(r1, instance(priority=255, interval=1, addresses=["192.0.2.1/24"]))
