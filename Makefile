@@ -6,11 +6,7 @@ BIN := $(VENV)/bin
 CORE_TESTS := tests/protocol tests/simulation tests/test_runner.py tests/test_familiar.py
 
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help setup test check lint types unit core netns image image-test demo clean
-=======
-.PHONY: help setup test check lint types unit core netns keepalived interop demo clean
->>>>>>> main
+.PHONY: help setup test check lint types unit core netns image image-test keepalived interop demo clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -44,21 +40,19 @@ test: setup check core  ## everything: style, types, core with coverage, namespa
 	@tools/fetch-keepalived .cache/keepalived || echo "test: going on without keepalived: the tests say what that means"
 	$(BIN)/pytest $(CORE_TESTS:%=--ignore=%)
 
-<<<<<<< HEAD
 image:  ## the container image, by docker or podman, or as root on a Debian that has neither
 	tools/build-image
 
 image-test: setup keepalived  ## the image in containers on three nodes (as root on Debian; installs podman)
 	tools/build-image --engine private --for-tests --tag localhost/vrrpd:test
 	$(BIN)/pytest tests/image
-=======
+
 keepalived:  ## fetch the distribution's keepalived into .cache, without installing it
 	@tools/fetch-keepalived .cache/keepalived
 
 interop: setup  ## against the real keepalived (fetched for that)
 	@tools/fetch-keepalived .cache/keepalived || echo "interop: going on without it: the tests say what that means"
 	$(BIN)/pytest -m interop
->>>>>>> main
 
 demo: setup  ## two routers, a client, three failures: each outage in milliseconds
 	@$(BIN)/python -m vrrpd.lab.demo
