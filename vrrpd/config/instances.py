@@ -323,7 +323,7 @@ def _peers(draft: Draft, report: Report) -> tuple[UnicastPeer, ...]:
     if unicast and not peers and "unicast_peer" not in draft.broken and not draft.get("run_alone", bool):
         report.error(
             draft.place_of("unicast_peer"),
-            f"({draft.name}) unicast_peer is empty, expected at least one address (or run_alone)",
+            f"({draft.name}) unicast_peer is empty, expected at least one address",
         )
     return peers
 
