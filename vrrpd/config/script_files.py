@@ -121,13 +121,13 @@ def _problem_with_content(path: str) -> str | None:
     if not first.startswith(b"#!"):
         if b"\0" in first:
             return None
-        return f"{seen(path)} is a script without #! in its first line, expected #!/bin/bash or the like"
+        return f"{seen_path(path)} is a script without #! in its first line, expected #!/bin/bash or the like"
     if first.endswith(b"\r"):
-        return f"{seen(path)} has lines that end in CR LF (Windows), expected LF: its interpreter is not found"
+        return f"{seen_path(path)} has lines that end in CR LF (Windows), expected LF: its interpreter is not found"
     words = first[2:].split()
     interpreter = os.fsdecode(words[0]) if words else ""
     if not os.access(interpreter, os.X_OK):
-        return f"{seen(path)} begins with #!{seen(interpreter)}, expected a program that exists"
+        return f"{seen_path(path)} begins with #!{seen_path(interpreter)}, expected a program that exists"
     return None
 
 
