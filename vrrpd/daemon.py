@@ -27,8 +27,8 @@ from vrrpd.control import ControlServer
 from vrrpd.journal import Journal
 from vrrpd.links import Link
 from vrrpd.net.dataplane import LinuxDataplane
-from vrrpd.net.interfaces import AddressRemoved, InterfaceTable, LinkRemoved, Overrun
-from vrrpd.net.netlink import InterfaceMonitor, encode_remove
+from vrrpd.net.interfaces import AddressRemoved, InterfaceAddress, InterfaceTable, LinkRemoved, Overrun, lost_with
+from vrrpd.net.netlink import InterfaceMonitor, encode_remove, encode_restore
 from vrrpd.net.timer import DeadlineQueue, KernelTimer
 from vrrpd.notify import Notifier
 from vrrpd.protocol.actions import Notice, NoticeKind, StateChanged, StateName
@@ -44,14 +44,15 @@ _log = logging.getLogger("vrrpd")
 
 MONITOR_EVENTS_PER_TURN: Final = 256
 """Netlink events taken in before timers and packets get their turn."""
-SNAPSHOT_RETRY_DELAY: Final = 0.2
-"""Seconds until interfaces that changed faster than they could be read are read again."""
 HOST_SETTLING_TIME: Final = 0.2
 """Seconds from a change of the host's own addresses until the environment is read again: several come together."""
 STOP_SCRIPTS_LIMIT: Final = 0.7
 """Seconds that notify_stop scripts may take, so that SIGTERM to exit stays under a second."""
 ROUTERS_PER_STATUS_SLICE: Final = 16
 """Routers described in one go: a status request never delays an advertisement by more than these take."""
+
+RETRY_DELAY: Final = 1.0
+"""Seconds until something that the kernel refused is tried again: listening, reading all interfaces."""
 
 Loader = Callable[[], tuple[Configuration, tuple[Diagnostic, ...]]]
 
@@ -82,9 +83,10 @@ class Daemon:
         self._address_removed = False
         self._own: dict[str, frozenset[IPAddress]] = {}
         self._reports: list[Callable[[], None]] = []
+        self._retries: dict[object, asyncio.TimerHandle] = {}
         self._claims = Claims()
         self._journal = Journal(self._clock)
-        self._queue: DeadlineQueue[RouterKey] = DeadlineQueue()
+        self._queue: DeadlineQueue[Runner] = DeadlineQueue()
         self._table = InterfaceTable()
         self._tasks: set[asyncio.Task[None]] = set()
         self._control: ControlServer | None = None
@@ -113,9 +115,9 @@ class Daemon:
             self._monitor = InterfaceMonitor()
             self._dataplane = LinuxDataplane(self._table, self._clock)
             self._timer = KernelTimer()
+            self._watch_interfaces()
         except OSError as error:
             raise StartupError(f"cannot open the kernel's interfaces: {error.strerror}") from error
-        self._watch_interfaces()
 
     async def _start(self) -> None:
         self._scripts = ScriptRunner()
@@ -129,6 +131,7 @@ class Daemon:
             clock=self._clock,
             check_status=self._scheduler.status,
             is_virtual=self._is_virtual,
+            deaf=lambda interface, family: self._links[interface, family].problem,
             on_refused=self._address_refused,
         )
         self._withdraw_leftovers()
@@ -167,6 +170,8 @@ class Daemon:
         for unit in self._units.values():
             unit.stop("the daemon ends")
         self._stop_listening()
+        for retry in self._retries.values():
+            retry.cancel()
         if self._control is not None:
             self._control.close()
         for link in self._links.values():
@@ -221,7 +226,7 @@ class Daemon:
         unit.stop(reason)
         self._settle()
         unit.close()
-        self._queue.schedule(unit.key, None)
+        self._queue.schedule(unit.runner, None)
         del self._units[unit.key], self._units_by_runner[unit.runner]
         self._notified.pop(unit.key, None)
         link = self._links[unit.config.interface, unit.config.family]
@@ -237,30 +242,54 @@ class Daemon:
                 del self._links[key]
                 continue
             self._follow(link)
-            link.listen()
 
     def _follow(self, link: Link) -> None:
         self._unwatch(link)
-        try:
-            link.follow(self._table.interface(link.interface))
-        except OSError as error:
-            _log.warning("cannot listen on %s (IPv%d): %s", link.interface, link.family, error.strerror)
+        link.follow(self._table.interface(link.interface))
         if (descriptor := link.fileno()) is not None:
             self._loop.add_reader(descriptor, self._on_packets, link)
+        if link.problem is not None:
+            self._try_again(link, lambda: self._retry_listening(link))
+
+    def _retry_listening(self, link: Link) -> None:
+        if self._links.get((link.interface, link.family)) is link:
+            self._interfaces_changed({link.interface})
+            self._settle_all()
+
+    def _try_again(self, what: object, work: Callable[[], None]) -> None:
+        """Calls back after a while, once however often it is asked for ``what``."""
+
+        def again() -> None:
+            del self._retries[what]
+            work()
+
+        if what not in self._retries and not self._stopping.is_set():
+            self._retries[what] = self._loop.call_later(RETRY_DELAY, again)
 
     def _unwatch(self, link: Link) -> None:
         if (descriptor := link.fileno()) is not None:
             self._loop.remove_reader(descriptor)
 
-    def _watch_interfaces(self) -> None:
-        """Asks the kernel about the interfaces that matter, and reads how they are now."""
+    def _watch_interfaces(self) -> set[str]:
+        """Asks the kernel about the interfaces that matter, reads how they are now and names those that changed."""
         # During a reload also what the routers that still run by the old configuration look at.
         routers = [*self._configuration.routers, *(unit.config for unit in self._units.values())]
         if any(router.source_address is not None for router in routers):
             self._monitor.watch(None)  # a configured source may be on any interface
         else:
             self._monitor.watch(frozenset().union(*(devices(router) for router in routers)))
-        self._interfaces_changed(self._read_again())
+        return set(self._table.replace(*self._monitor.snapshot()))
+
+    def _read_interfaces_again(self) -> set[str]:
+        """Reads all interfaces anew after events were lost; later once more where the kernel gives no clear answer."""
+        try:
+            affected = self._watch_interfaces()
+        except OSError as error:
+            _log.warning("cannot read the interfaces, trying again: %s", error.strerror)
+            self._try_again("interfaces", lambda: self._take_in(self._read_interfaces_again()))
+            return set()
+        self._address_removed = True
+        return affected
 
     def _is_virtual(self, address: IPAddress) -> bool:
         return address in self._virtual_addresses
@@ -273,18 +302,25 @@ class Daemon:
             for virtual in router.all_addresses
         }
         for device in sorted({device for device, _ in wanted}):
-            for entry in self._table.addresses(device):
-                if (device, entry.address) not in wanted:
-                    continue
-                # An address with a lifetime is the node's own, from DHCP: nobody installs a virtual one like that.
-                whole = entry.permanent and entry.prefix_length == (
-                    32 if isinstance(entry.address, IPv4Address) else 128
-                )
-                if entry.ours or (self._configuration.leftovers_are_ours and whole):
-                    _log.warning("withdrawing %s from %s: left behind by a predecessor", entry.address, device)
-                    self._dataplane.queue_message(encode_remove(entry), None)
-                    self._table.apply(AddressRemoved(entry))
+            present = self._table.addresses(device)
+            leftovers = [
+                entry for entry in present if (device, entry.address) in wanted and self._is_left_behind(entry)
+            ]
+            for entry in leftovers:
+                _log.warning("withdrawing %s from %s: left behind by a predecessor", entry.address, device)
+                self._dataplane.queue_message(encode_remove(entry), None)
+                self._table.apply(AddressRemoved(entry))
+            # The kernel deletes more than it was asked for where promote_secondaries is off.
+            lost = dict.fromkeys(neighbour for entry in leftovers for neighbour in lost_with(entry, present))
+            for neighbour in lost:
+                if neighbour not in leftovers:
+                    self._dataplane.queue_message(encode_restore(neighbour), None)
         self._dataplane.flush()
+
+    def _is_left_behind(self, entry: InterfaceAddress) -> bool:
+        whole = entry.prefix_length == (32 if isinstance(entry.address, IPv4Address) else 128)
+        # An address with a lifetime is the node's own, from DHCP: nobody installs a virtual one like that.
+        return entry.ours or (self._configuration.leftovers_are_ours and whole and entry.permanent)
 
     # -- callbacks of the event loop ------------------------------------------------------------------------------
 
@@ -309,49 +345,33 @@ class Daemon:
         # whose advertisements are waiting to be read.
         for link in self._links.values():
             self._drain(link)
-        for key in self._queue.due(self._clock()):
-            unit = self._units.get(key)
-            if unit is not None:
-                unit.runner.expire()
-                self._schedule(unit.runner)
+        for runner in self._queue.due(self._clock()):
+            runner.expire()
+            self._schedule(runner)
         self._settle()
 
     def _on_monitor(self) -> None:
-        events = self._monitor.receive(MONITOR_EVENTS_PER_TURN)
         affected: set[str] = set()
-        removed = False
-        for event in events:
+        for event in self._monitor.receive(MONITOR_EVENTS_PER_TURN):
             if isinstance(event, Overrun):
                 _log.warning("netlink events were lost: reading all interfaces and addresses again")
-                affected |= self._read_again()
-                removed = True
+                affected |= self._read_interfaces_again()
                 continue
             affected |= self._table.apply(event)
-            removed = removed or isinstance(event, AddressRemoved)
+            self._address_removed = self._address_removed or isinstance(event, AddressRemoved)
             if isinstance(event, LinkRemoved):
                 self._dataplane.forget_interface(event.index)
-        self._address_removed = removed or self._address_removed
-        everything_read = len(events) < MONITOR_EVENTS_PER_TURN
+        self._take_in(affected)
+
+    def _take_in(self, affected: set[str]) -> None:
+        """Lets the routers answer to what has changed about interfaces and addresses."""
         self._interfaces_changed(affected)
-        if everything_read and self._address_removed:
+        # What we installed a moment ago is still among the events to be read: nothing is lost until all are.
+        if self._address_removed and self._monitor.exhausted:
             self._address_removed = False
             for unit in self._units.values():
                 unit.restore_lost_addresses()
         self._settle_all()
-
-    def _read_again(self) -> frozenset[str]:
-        """Reads how everything is now; where even that cannot be read, once more a little later."""
-        try:
-            return self._table.replace(*self._monitor.snapshot())
-        except OSError as error:
-            _log.warning("%s; trying again", error.strerror)
-            self._loop.call_later(SNAPSHOT_RETRY_DELAY, self._read_again_later)
-            return frozenset()
-
-    def _read_again_later(self) -> None:
-        self._address_removed = True
-        self._interfaces_changed(self._read_again())
-        self._on_monitor()
 
     def _check_changed(self, status: CheckStatus) -> None:
         for unit in self._units.values():
@@ -381,6 +401,7 @@ class Daemon:
         self._own.clear()
         self._follow_host()
         for link in self._links.values():
+            link.forget_familiar()
             if link.interface in names:
                 self._follow(link)
         for unit in self._units.values():
@@ -414,9 +435,7 @@ class Daemon:
     # -- one timer, one batch -------------------------------------------------------------------------------------
 
     def _schedule(self, runner: Runner) -> None:
-        unit = self._units_by_runner.get(runner)
-        if unit is not None:
-            self._queue.schedule(unit.key, runner.deadline)
+        self._queue.schedule(runner, runner.deadline)
 
     def _settle(self) -> None:
         self._dataplane.flush()
@@ -499,7 +518,7 @@ class Daemon:
         if before.settings.network_namespace != configuration.settings.network_namespace:
             _log.warning("net_namespace takes effect at the next start only")
         self._take_configuration()
-        self._watch_interfaces()
+        affected = self._read_interfaces_again()
         self._scheduler.apply(configuration.checks)
         wanted = {router_key(router): router for router in configuration.routers}
         removed = [unit for key, unit in self._units.items() if key not in wanted]
@@ -523,7 +542,10 @@ class Daemon:
         for unit in new:
             unit.start()
         self._claims.keep_only(configuration.routers)
+        self._interfaces_changed(affected | {link.interface for link in self._links.values() if link.problem})
         self._settle_all()
+        # In the next turn: what was installed just now is among the kernel's news then.
+        self._loop.call_soon(self._on_monitor)
         self._reload_done(
             "done",
             f"{len(new) - restarted} virtual routers added, {len(removed)} removed, {restarted} restarted, "

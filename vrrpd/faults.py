@@ -25,12 +25,17 @@ def current_faults(
     source: IPAddress | None,
     check_status: CheckStatusOf,
     refused: Mapping[IPAddress, str],
+    deaf: str | None = None,
 ) -> tuple[Fault, ...]:
     """Every fault of one router: interfaces, source address, checks without weight, addresses the kernel refused.
 
-    ``refused`` maps a virtual address to the kernel's error.
+    ``refused`` maps a virtual address to the kernel's error; ``deaf`` says why nothing can be heard: a router that
+    hears nobody must not think that there is nobody.
     """
     faults = [*_interface_faults(config, table)]
+    if deaf is not None and not faults:
+        detail = f"cannot listen on {config.interface} (IPv{config.family}): {deaf}"
+        faults.append(Fault(FaultKind.INTERFACE, config.interface, detail))
     if source is None and not faults:
         faults.append(Fault(FaultKind.SOURCE_ADDRESS, config.interface, why_no_source(config, table)))
     for tracked in config.tracked_interfaces:

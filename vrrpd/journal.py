@@ -69,7 +69,8 @@ class Journal:
             if allowed is None:
                 return
             held = allowed
-        level = logging.WARNING if notice.kind in _WARNINGS else logging.INFO
+        # Once is a handover; what goes on and on is two masters.
+        level = logging.WARNING if notice.kind in _WARNINGS or held else logging.INFO
         extra = {"router": name, "notice": notice.kind.value}
         _log.log(level, "(%s) %s%s", name, notice.text, _repeats(held), extra=extra)
 

@@ -13,8 +13,8 @@ from typing import Final, Protocol
 
 from vrrpd.config.model import DEFAULT_GROUPS, Family
 from vrrpd.net.interfaces import Interface
-from vrrpd.net.sockets import Receiver
-from vrrpd.protocol.datagram import Datagram, IPAddress
+from vrrpd.net.sockets import Ipv4Packet, Ipv6Packet, Receiver
+from vrrpd.protocol.datagram import IPAddress
 from vrrpd.protocol.discard import Discard, DiscardReason
 from vrrpd.protocol.packet import decode
 from vrrpd.runner import Runner
@@ -43,6 +43,8 @@ class Link:
         """The multicast group of each virtual router id; None for unicast."""
         self.discarded: Counter[DiscardReason] = Counter()
         """Packets that could not be attributed to one of our routers."""
+        self.problem: str | None = None
+        """Why nothing can be heard although the interface is there."""
         self._log_unknown_vrids = log_unknown_vrids
         self._log_discard = log_discard
         self._receiver: Receiver | None = None
@@ -53,34 +55,38 @@ class Link:
         """The descriptor to wait on; None while the interface is not there."""
         return self._receiver.fileno() if self._receiver is not None else None
 
-    def follow(self, interface: Interface | None) -> bool:
-        """Opens, reopens or closes the socket as the interface comes and goes; True when the descriptor changed."""
-        index = None if interface is None else interface.index
-        if index == self._index:
-            return False
-        self.close()
-        if index is None:
-            return True
-        receiver = Receiver(self.interface, index, self.family)
-        self._receiver, self._index = receiver, index
-        self.listen()
-        return True
+    def follow(self, interface: Interface | None) -> None:
+        """Opens, reopens or closes the socket as the interface comes and goes, and listens for the routers there are.
 
-    def listen(self) -> None:
-        """Joins the groups and sets the kernel's filter for the routers there are now."""
-        if self._receiver is None:
+        Where the kernel refuses there is no socket, and ``problem`` says why; the next call tries again.
+        """
+        index = None if interface is None else interface.index
+        if index != self._index:
+            self.close()
+        self.problem = None
+        if index is None:
             return
+        try:
+            if self._receiver is None:
+                self._receiver, self._index = Receiver(self.interface, index, self.family), index
+            self._listen(self._receiver)
+        except OSError as error:
+            self.close()
+            self.problem = error.strerror or str(error)
+
+    def _listen(self, receiver: Receiver) -> None:
+        """Joins the groups and sets the kernel's filter for the routers there are now."""
         wanted = {group for group in self.groups.values() if group is not None}
         for group in wanted - self._joined:
-            self._receiver.join(group)
+            receiver.join(group)
         for group in self._joined - wanted:
-            self._receiver.leave(group)
+            receiver.leave(group)
         self._joined = wanted
         if self._log_unknown_vrids:
             # To hear of foreign virtual router ids is the point, also where all of ours are unicast.
-            self._receiver.join(DEFAULT_GROUPS[self.family])
+            receiver.join(DEFAULT_GROUPS[self.family])
             self._joined.add(DEFAULT_GROUPS[self.family])
-        self._receiver.set_vrids(None if self._log_unknown_vrids else frozenset(self.routers))
+        receiver.set_vrids(None if self._log_unknown_vrids else frozenset(self.routers))
 
     def drain(self, own_addresses: frozenset[IPAddress], touched: Callable[[Runner], None]) -> bool:
         """Takes the waiting packets in; False when there may be more. ``touched`` hears of every router that acted."""
@@ -88,16 +94,20 @@ class Link:
         if receiver is None:
             return True
         for _ in range(PACKETS_PER_TURN):
-            try:
-                datagram = receiver.receive()
-            except Discard as discard:
-                self.discarded[discard.reason] += 1
-                self._log_discard(("ip", discard.reason), "", None, self.interface, discard)
-                continue
-            if datagram is None:
+            packet = receiver.receive()
+            if packet is None:
                 return True
-            self._take(datagram, own_addresses, touched)
+            runner = self.routers.get(packet.vrid) if packet.vrid is not None else None
+            if runner is not None and runner.hear_again(packet.signature):
+                touched(runner)
+            else:
+                self._take(packet, own_addresses, touched)
         return False
+
+    def forget_familiar(self) -> None:
+        """Sends the next packet for every router the long way: interfaces or addresses have changed."""
+        for runner in self.routers.values():
+            runner.forget_familiar()
 
     def close(self) -> None:
         """Closes the socket."""
@@ -106,7 +116,15 @@ class Link:
         self._receiver, self._index = None, None
         self._joined = set()
 
-    def _take(self, datagram: Datagram, own_addresses: frozenset[IPAddress], touched: Callable[[Runner], None]) -> None:
+    def _take(
+        self, packet: Ipv4Packet | Ipv6Packet, own_addresses: frozenset[IPAddress], touched: Callable[[Runner], None]
+    ) -> None:
+        try:
+            datagram = packet.datagram()
+        except Discard as discard:
+            self.discarded[discard.reason] += 1
+            self._log_discard(("ip", discard.reason), "", None, self.interface, discard)
+            return
         try:
             decoded = decode(datagram)
         except Discard as discard:
@@ -122,7 +140,7 @@ class Link:
         vrid = decoded.advertisement.vrid
         runner = self.routers.get(vrid)
         if runner is not None:
-            runner.receive(datagram, decoded, own_addresses)
+            runner.receive(datagram, decoded, own_addresses, packet.signature)
             touched(runner)
             return
         self.discarded[DiscardReason.VRID] += 1

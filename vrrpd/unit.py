@@ -21,6 +21,7 @@ from vrrpd.protocol.datagram import IPAddress
 from vrrpd.protocol.events import (
     AddressesTaken,
     Fault,
+    FaultKind,
     FaultsChanged,
     Shutdown,
     SourceChanged,
@@ -76,6 +77,8 @@ class Surroundings:
     check_status: CheckStatusOf
     is_virtual: Callable[[IPAddress], bool]
     """True for an address that some router here serves without owning it: never a source of advertisements."""
+    deaf: Callable[[str, Family], str | None]
+    """Why nothing can be heard on an interface that is there; None when all is well."""
     on_refused: Callable[[RouterUnit], None]
     """Hears of a router whose address the kernel has just refused."""
 
@@ -117,14 +120,24 @@ class RouterUnit:
 
     def evaluate(self) -> None:
         """Looks at interfaces, source address and checks again, and delivers what has changed."""
-        self.port.bind()
+        self._announce_again(self.port.bind())
         self._follow_source()
         weight, cause = current_weight(self.config, self._table, self._around.check_status)
         self.weight_cause = cause
         if weight != self._weight:
             self._weight = weight
             self.runner.deliver(WeightChanged(weight, cause))
-        faults = current_faults(self.config, self._table, self.source, self._around.check_status, self._refused)
+        faults = current_faults(
+            self.config,
+            self._table,
+            self.source,
+            self._around.check_status,
+            self._refused,
+            self._around.deaf(self.config.interface, self.config.family),
+        )
+        if self.runner.state in (StateName.BACKUP, StateName.MASTER):
+            # A check that a reload has added: nothing is wrong until its first result says so.
+            faults = tuple(fault for fault in faults if fault.kind is not FaultKind.AWAITING_CHECK)
         if faults != self.faults:
             self.faults = faults
             self.runner.deliver(FaultsChanged(faults))
@@ -159,6 +172,12 @@ class RouterUnit:
         self.runner.reconfigure(runner_settings(config), added)
         self.forget_refusals()
         self.evaluate()
+
+    def _announce_again(self, moved: frozenset[IPAddress]) -> None:
+        """Tells the neighbours of addresses that have another hardware address now (RFC 9568 section 8.1.2)."""
+        if moved and self.runner.state is StateName.MASTER:
+            self.port.announce(self.config.announcements.master_repeat, moved)
+            _log.info("(%s) the hardware address has changed: announcing the virtual addresses again", self.config.name)
 
     def _follow_source(self) -> None:
         source = find_source(self.config, self._table, self._around.is_virtual)

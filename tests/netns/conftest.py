@@ -9,7 +9,12 @@ from pathlib import Path
 import pytest
 
 import vrrpd
-from vrrpd.lab import Lab, LabUnavailable, ensure_privileges
+from tests.netns.daemons import Daemons
+from vrrpd.lab import Bridge, Host, Lab, LabUnavailable, ensure_privileges
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "requirement(*ids): the requirements (docs/rfc9568.md) that the test proves")
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +41,33 @@ def lab(privileges: None) -> Iterator[Lab]:
     """An empty lab, gone after the test."""
     with Lab() as built:
         yield built
+
+
+@pytest.fixture
+def lan(lab: Lab) -> Bridge:
+    """A bridge without hosts."""
+    return lab.bridge("lan")
+
+
+@pytest.fixture
+def r1(lab: Lab, lan: Bridge) -> Host:
+    """A host on the bridge: 192.0.2.1, 2001:db8::1."""
+    host = lab.host("r1")
+    host.connect(lan, "eth0", "192.0.2.1/24", "2001:db8::1/64")
+    return host
+
+
+@pytest.fixture
+def r2(lab: Lab, lan: Bridge) -> Host:
+    """Another host on the bridge: 192.0.2.2, 2001:db8::2."""
+    host = lab.host("r2")
+    host.connect(lan, "eth0", "192.0.2.2/24", "2001:db8::2/64")
+    return host
+
+
+@pytest.fixture
+def daemons(tmp_path: Path) -> Iterator[Daemons]:
+    """Starts daemons; none of them may ever log a traceback."""
+    started = Daemons(tmp_path)
+    yield started
+    started.check()

@@ -48,6 +48,8 @@ class _Pending:
     port: RouterPort
     address: IPAddress
     installs: bool
+    again: bool = False
+    """We had installed it before: that it is there already is what we want."""
 
 
 class LinuxDataplane:
@@ -83,7 +85,7 @@ class LinuxDataplane:
             pending, self._pending = self._pending, []
             for error in self._writer.submit(messages):
                 entry = pending[error.position]
-                if entry is not None:
+                if entry is not None and not (entry.again and error.errno == errno.EEXIST):
                     refused.append((entry, error.errno))
         if self._frames:
             frames, self._frames = self._frames, []
@@ -182,8 +184,11 @@ class RouterPort:
 
     # -- preparation ----------------------------------------------------------------------------------------------
 
-    def bind(self, config: VirtualRouterConfig | None = None) -> None:
-        """Builds messages and frames for the interfaces as they are now; cheap when nothing has changed."""
+    def bind(self, config: VirtualRouterConfig | None = None) -> frozenset[IPAddress]:
+        """Builds messages and frames for the interfaces as they are now; cheap when nothing has changed.
+
+        Returns the addresses that have another hardware address now, where what neighbours remember has become wrong.
+        """
         if config is not None:
             self.config = config
         interfaces = {virtual.device: self._table.interface(virtual.device) for virtual in self.config.all_addresses}
@@ -192,9 +197,9 @@ class RouterPort:
             tuple((name, entry and (entry.index, entry.mac, entry.arp)) for name, entry in interfaces.items()),
         )
         if bound_to == self._bound_to:
-            return
+            return frozenset()
         self._bound_to = bound_to
-        self._prepared = {}
+        before, self._prepared = self._prepared, {}
         for virtual in self.config.all_addresses:
             interface = interfaces[virtual.device]
             if interface is None:
@@ -207,6 +212,11 @@ class RouterPort:
                 withdraw=encode_withdraw(virtual, interface.index),
                 frame=announcement(interface.mac, virtual.address) if announced else None,
             )
+        return frozenset(
+            address
+            for address, prepared in self._prepared.items()
+            if (old := before.get(address)) and old.index == prepared.index and old.frame != prepared.frame
+        )
 
     def use_source(self, source: IPAddress | None) -> str | None:
         """Opens the sending socket for a source address, or closes it for None; the answer is what went wrong."""
@@ -256,8 +266,9 @@ class RouterPort:
         """Adds the addresses to the batch."""
         for address, prepared in self._prepared.items():
             if (only is None or address in only) and address not in self.was_there:
+                pending = _Pending(self, address, installs=True, again=address in self.installed)
                 self._note(prepared, installed=True)
-                self._shared.queue_message(prepared.install, _Pending(self, address, installs=True))
+                self._shared.queue_message(prepared.install, pending)
 
     def withdraw(self, only: frozenset[IPAddress] | None = None) -> None:
         """Adds the removal of what we installed to the batch and drops its waiting announcements."""

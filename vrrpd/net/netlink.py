@@ -300,6 +300,8 @@ class InterfaceMonitor:
         self._watched = watched
         self._names: dict[int, str] = {}
         """The watched interfaces that exist."""
+        self.exhausted = True
+        """The last ``receive`` (or ``snapshot``) took all that the kernel had to tell."""
         self._sequence = 0
         try:
             enlarge_receive_buffer(self._socket, _MONITOR_BUFFER)
@@ -323,10 +325,12 @@ class InterfaceMonitor:
         with the addresses it has.
         """
         events: list[NetworkEvent] = []
+        self.exhausted = False
         for _ in range(limit):
             try:
                 data, (port, _) = self._socket.recvfrom(_READ_SIZE)
             except BlockingIOError:
+                self.exhausted = True
                 break
             except OSError as error:
                 if error.errno not in (errno.ENOBUFS, errno.ENOMEM):
@@ -405,6 +409,7 @@ class InterfaceMonitor:
             if interface is not None:
                 interfaces.append(interface)
         self._names = {interface.index: interface.name for interface in interfaces}
+        self.exhausted = True
         return interfaces, self._read_addresses()
 
     def _read_addresses(self) -> list[InterfaceAddress]:

@@ -13,12 +13,14 @@ import socket
 import struct
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
-from typing import Final, TypeAlias
+from typing import Final, Literal, TypeAlias
 
-from vrrpd.config.model import Family, IPAddress
 from vrrpd.protocol.datagram import VRRP_PROTOCOL, Datagram, datagram_from_ipv4
 from vrrpd.protocol.discard import Discard, DiscardReason
+
+IPAddress: TypeAlias = IPv4Address | IPv6Address
 
 TRAFFIC_CLASS: Final = 0xC0
 """TOS / traffic class "internetwork control", as every VRRP implementation sends it."""
@@ -27,6 +29,7 @@ RECEIVE_BUFFER: Final = 1 << 20
 """Bytes of kernel memory for packets not yet read (the kernel doubles it; net.core.rmem_max is the cap without
 privilege)."""
 
+_IPV4_WITHOUT_OPTIONS: Final = 0x45
 _LONGEST_PACKET: Final = 8 + 255 * 16 + 128
 """Bytes: the longest IPv6 message and, with room to spare, the longest IPv4 packet (60 + 8 + 255 * 4)."""
 
@@ -40,7 +43,7 @@ _SO_RCVBUFFORCE: Final = 33
 _IP_MULTICAST_ALL: Final = 49
 _IPV6_MULTICAST_ALL: Final = 29
 _IP_TRANSPARENT: Final = 19
-_IPV6_TRANSPARENT: Final = (socket.IPPROTO_IPV6, 75)
+_IPV6_TRANSPARENT: Final = 75
 _PACKET_INFORMATION: Final = struct.Struct("16si")
 
 _ANCILLARY_SPACE: Final = socket.CMSG_SPACE(4) + socket.CMSG_SPACE(_PACKET_INFORMATION.size)
@@ -69,7 +72,7 @@ _Instruction: TypeAlias = tuple[int, int, int, int]
 """Code, jump if true, jump if false (both relative), constant: ``struct sock_filter``."""
 
 
-def vrid_filter(family: Family, vrids: Iterable[int]) -> list[_Instruction]:
+def vrid_filter(family: Literal[4, 6], vrids: Iterable[int]) -> list[_Instruction]:
     """Builds a classic BPF program that passes messages of these vrids, and messages too short to have one.
 
     A raw IPv4 socket's filter starts at the IP header, a raw IPv6 socket's at the VRRP message. The set is a bitmap in
@@ -117,7 +120,7 @@ def _attach_filter(sock: socket.socket, program: list[_Instruction]) -> None:
     )  # The kernel copies the program: ``code`` has to live only until here.
 
 
-def _raw_socket(interface: str, family: Family) -> socket.socket:
+def _raw_socket(interface: str, family: Literal[4, 6]) -> socket.socket:
     """Opens a raw socket for protocol 112 that is tied to the interface and hears no group it has not joined."""
     sock = socket.socket(
         socket.AF_INET if family == 4 else socket.AF_INET6,
@@ -145,6 +148,69 @@ def enlarge_receive_buffer(sock: socket.socket, size: int = RECEIVE_BUFFER) -> N
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
 
 
+@dataclass(frozen=True, slots=True)
+class Ipv4Packet:
+    """A packet as an IPv4 raw socket hands it over, not yet taken apart."""
+
+    data: bytes
+
+    @property
+    def signature(self) -> bytes:
+        """Equal for two packets whose ``datagram`` is equal: all bytes but identification and header checksum."""
+        data = self.data
+        return data[:4] + data[6:10] + data[12:]
+
+    @property
+    def vrid(self) -> int | None:
+        """The virtual router id, where there are no IP options and there is one."""
+        data = self.data
+        return data[21] if len(data) > 21 and data[0] == _IPV4_WITHOUT_OPTIONS else None
+
+    def datagram(self) -> Datagram:
+        """Takes it apart; raises ``Discard``."""
+        return datagram_from_ipv4(self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class Ipv6Packet:
+    """A message as an IPv6 raw socket hands it over, with what the kernel says of the packet, not yet taken apart."""
+
+    message: bytes
+    ancillary: tuple[tuple[int, int, bytes], ...]
+    cut_off: bool
+    source: str
+
+    @property
+    def signature(self) -> tuple[object, ...]:
+        """Equal for two packets whose ``datagram`` is equal."""
+        return self.message, self.ancillary, self.cut_off, self.source
+
+    @property
+    def vrid(self) -> int | None:
+        """The virtual router id, where there is one."""
+        return self.message[1] if len(self.message) > 1 else None
+
+    def datagram(self) -> Datagram:
+        """Takes it apart; raises ``Discard``."""
+        hop_limit: int | None = None
+        destination: IPv6Address | None = None
+        for level, kind, data in self.ancillary:
+            if level != socket.IPPROTO_IPV6:
+                continue
+            if kind == socket.IPV6_HOPLIMIT:
+                (hop_limit,) = struct.unpack("=i", data)
+            elif kind == socket.IPV6_PKTINFO:
+                destination = IPv6Address(data[:16])
+        if self.cut_off:
+            raise Discard(
+                DiscardReason.LENGTH,
+                f"message from {self.source} is longer than {_LONGEST_PACKET} bytes, expected at most 4088",
+            )
+        if destination is None:
+            raise Discard(DiscardReason.IP_HEADER, f"the kernel did not say where the packet from {self.source} went")
+        return Datagram(IPv6Address(self.source), destination, hop_limit, self.message)
+
+
 class Receiver:
     """Hears VRRP on one interface, for one family: unicast to our addresses, and the groups that were joined.
 
@@ -154,7 +220,7 @@ class Receiver:
     Raises ``OSError`` when it cannot be opened (no privilege, no such interface).
     """
 
-    def __init__(self, interface: str, index: int, family: Family) -> None:
+    def __init__(self, interface: str, index: int, family: Literal[4, 6]) -> None:
         self._index = index
         self._family = family
         self._socket = _raw_socket(interface, family)
@@ -197,35 +263,16 @@ class Receiver:
         except FileNotFoundError:
             return  # There was none.
 
-    def receive(self) -> Datagram | None:
-        """Takes the next packet off the socket; None when there is none, or when the interface is down.
-
-        Raises ``Discard`` for a packet whose IP side is broken; the next call goes on behind it.
-        """
+    def receive(self) -> Ipv4Packet | Ipv6Packet | None:
+        """Takes the next packet off the socket; None when there is none, or when the interface is down."""
         try:
             if self._family == 4:
-                return datagram_from_ipv4(self._socket.recv(_LONGEST_PACKET))
+                return Ipv4Packet(self._socket.recv(_LONGEST_PACKET))
             message, ancillary, flags, sender = self._socket.recvmsg(_LONGEST_PACKET, _ANCILLARY_SPACE)
         except OSError:
             # Nothing there, or an error of the interface (ENETDOWN), which netlink tells in full. Reading it clears it.
             return None
-        hop_limit: int | None = None
-        destination: IPv6Address | None = None
-        for level, kind, data in ancillary:
-            if level != socket.IPPROTO_IPV6:
-                continue
-            if kind == socket.IPV6_HOPLIMIT:
-                (hop_limit,) = struct.unpack("=i", data)
-            elif kind == socket.IPV6_PKTINFO:
-                destination = IPv6Address(data[:16])
-        if flags & socket.MSG_TRUNC:
-            raise Discard(
-                DiscardReason.LENGTH,
-                f"message from {sender[0]} is longer than {_LONGEST_PACKET} bytes, expected at most 4088",
-            )
-        if destination is None:
-            raise Discard(DiscardReason.IP_HEADER, f"the kernel did not say where the packet from {sender[0]} went")
-        return Datagram(source=IPv6Address(sender[0]), destination=destination, hop_limit=hop_limit, message=message)
+        return Ipv6Packet(message, tuple(ancillary), bool(flags & socket.MSG_TRUNC), str(sender[0]))
 
     def fileno(self) -> int:
         """The descriptor to wait on for packets."""
@@ -240,14 +287,13 @@ class Transmitter:
     """Sends VRRP from one source address on one interface, to its group or to unicast peers; never receives.
 
     Raises ``OSError`` when the source cannot be used (EADDRNOTAVAIL: not on this node, or an IPv6 address still
-    tentative). From an address that is lost later goodbye can still be said; a new ``Transmitter`` is needed
-    once it is back.
+    tentative). From an address that is lost later it still sends: priority 0, so that nobody has to wait for us.
     """
 
     def __init__(self, interface: str, index: int, source: IPAddress, hop_limit: int = 255) -> None:
         self.source = source
         self._index = index
-        self._family: Family = 4 if isinstance(source, IPv4Address) else 6
+        self._family: Literal[4, 6] = 4 if isinstance(source, IPv4Address) else 6
         self._destinations: dict[IPAddress, tuple[str, int] | tuple[str, int, int, int]] = {}
         self._socket = _raw_socket(interface, self._family)
         try:
@@ -263,11 +309,12 @@ class Transmitter:
             except PermissionError:
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, _BEST_UNPRIVILEGED_PRIORITY)
             self._socket.bind(self._socket_address(source))
-            with suppress(OSError):
-                # A router whose own address is taken away still says goodbye from it. Only now: a source that is not
-                # on the node from the start is refused by the bind.
-                level, option = (socket.IPPROTO_IP, _IP_TRANSPARENT) if self._family == 4 else _IPV6_TRANSPARENT
-                self._socket.setsockopt(level, option, 1)
+            # After the bind, which has made sure of the address: when that goes, a farewell can still come from it.
+            transparent = (socket.IPPROTO_IP, _IP_TRANSPARENT)
+            if self._family == 6:
+                transparent = (socket.IPPROTO_IPV6, _IPV6_TRANSPARENT)
+            with suppress(PermissionError):
+                self._socket.setsockopt(*transparent, 1)
         except BaseException:
             self._socket.close()
             raise
