@@ -16,10 +16,10 @@ COPY . /build/source
 RUN /build/venv/bin/pip install --no-compile --no-deps --no-build-isolation --target /build/vrrpd.d /build/source \
  && rm -rf /build/vrrpd.d/bin
 # Its own start script: pip's would name this stage's interpreter. -I: neither PYTHONPATH nor the directory that a
-# script happens to run in can put another module in front. Process 1 does not even notice a SIGTERM that nobody has
-# asked for, so it is asked for before anything else.
+# script happens to run in can put another module in front. Process 1 loses a SIGTERM that nobody has asked for yet: it
+# is held back until the daemon listens, which then ends in good order.
 RUN printf '%s\n' '#!/usr/bin/python3 -I' 'import signal' 'import sys' \
-        'signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))' \
+        'if sys.argv[1:2] == ["run"]:' '    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})' \
         'from vrrpd.cli import main' 'sys.exit(main())' >/build/vrrpd \
  && chmod 755 /build/vrrpd
 

@@ -105,6 +105,8 @@ class Daemon:
         try:
             for number in (signal.SIGTERM, signal.SIGINT):
                 self._loop.add_signal_handler(number, self._stopping.set)
+            # The image's start script holds SIGTERM back until here.
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
             self._loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self._reload()))
             await self._start()
             await self._stopping.wait()

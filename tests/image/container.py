@@ -106,16 +106,18 @@ class Container:
         """How it ended last."""
         return int(podman("inspect", "--format", "{{.State.ExitCode}}", self.name))
 
-    def end(self, number: signal.Signals, timeout: float = 20.0) -> float:
-        """Sends process 1 a signal as the kernel does, without podman in between; returns seconds until it was gone."""
+    def end(self, *numbers: signal.Signals, timeout: float = 20.0) -> float:
+        """Sends process 1 signals, one right after the other and without podman; returns seconds until it was gone."""
         descriptor = os.pidfd_open(self.pid)
         try:
             poll = select.poll()
             poll.register(descriptor, select.POLLIN)
             before = time.monotonic()
-            signal.pidfd_send_signal(descriptor, number)
+            for number in numbers:
+                signal.pidfd_send_signal(descriptor, number)
             if not poll.poll(timeout * 1000):
-                raise TimeoutError(f"{self.name} still runs {timeout:g} s after {number.name}; its log:\n{self.log()}")
+                sent = ", ".join(number.name for number in numbers)
+                raise TimeoutError(f"{self.name} still runs {timeout:g} s after {sent}; its log:\n{self.log()}")
             after = time.monotonic()
         finally:
             os.close(descriptor)

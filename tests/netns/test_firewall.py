@@ -142,6 +142,17 @@ def test_what_was_left_in_a_chain_goes_when_nftables_has_the_rule(host: Host) ->
     on(host, story)
 
 
+def test_a_daemon_that_ends_before_it_has_looked_removes_what_was_left_behind_all_the_same(host: Host) -> None:
+    async def story(runner: ScriptRunner) -> None:
+        await applied(runner, IN_INPUT, V6)
+        firewall = Firewall(runner)
+        firewall.apply(IN_INPUT, frozenset({4, 6}))
+        await closed(firewall)
+        assert rules(host) == rules(host, "ip6tables") == ["-A INPUT -p udp -j DROP"]
+
+    on(host, story)
+
+
 def test_two_configurations_never_touch_each_others_rule(host: Host) -> None:
     async def story(runner: ScriptRunner) -> None:
         first = await applied(runner, IN_INPUT)

@@ -107,7 +107,8 @@ class Firewall:
     def apply(self, rule: FirewallRule | None, families: frozenset[Family]) -> None:
         """Has this rule put in place for these address families, and what was asked for before removed."""
         self._wanted = tuple(_entries(rule, families))
-        self._mark = None if rule is None else _mark(rule)
+        if rule is not None:
+            self._mark = _mark(rule)
         if not self._wanted and not self._present and self._task is None:
             return
         self._again = True
