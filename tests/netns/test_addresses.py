@@ -42,7 +42,7 @@ def own(host: Host, interface: str = "eth0") -> list[tuple[str, int]]:
     return [(address, length) for address, length in host.addresses(interface) if not address.startswith("fe80")]
 
 
-@pytest.mark.requirement("OWN-6")
+@pytest.mark.requirement("OWN-6", "K-OWNVIP")
 def test_an_address_that_was_there_before_is_announced_and_left_alone(lan: Bridge, r1: Host, daemons: Daemons) -> None:
     r1.add_address("eth0", f"{VIP}/24")
     capture = lan.capture()
@@ -180,7 +180,7 @@ def test_excluded_addresses_of_the_other_family_come_and_go_along_and_are_not_ad
     assert own(r1) == [("192.0.2.1", 24), ("2001:db8::1", 64)]
 
 
-@pytest.mark.requirement("OWN-3", "OWN-6", "SM-I-2")
+@pytest.mark.requirement("OWN-3", "OWN-6", "SM-I-2", "K-OWNVIP")
 def test_an_owner_starts_as_master_and_keeps_its_address(lan: Bridge, r1: Host, daemons: Daemons) -> None:
     capture = lan.capture()
     daemon = daemons.start(r1, instance(priority=255, interval=1, addresses=["192.0.2.1/24"]))
