@@ -126,11 +126,13 @@ def test_withdrawing_leftovers_does_not_take_the_nodes_own_address_along(
 @pytest.mark.requirement("ND-7")
 def test_ipv6_addresses_are_usable_at_once_and_single(lab: Lab, lan: Bridge, daemons: Daemons) -> None:
     host = lab.host("r1", dad=True)
-    host.connect(lan, "eth0")
     daemon = daemons.start(host, instance(addresses=["fe80::5:1", "2001:db8::100"]))
-    # The interface's own link-local address is still probed for duplicates.
-    router = daemon.wait_for_state("FAULT")
-    assert "is still tentative (duplicate address detection is running)" in router["faults"][0]["detail"]
+    daemon.wait_for_state("FAULT")
+    host.connect(lan, "eth0")
+    # The interface's own link-local address is probed for duplicates, ours are not.
+    daemon.process.wait_for_log(
+        r"still in FAULT: fe80::\S+ is still tentative \(duplicate address detection is running\)"
+    )
     daemon.wait_for_state("MASTER")
     wait_until(lambda: host.has_address("2001:db8::100"), what="the address")
     for address in ("fe80::5:1", "2001:db8::100"):
