@@ -49,6 +49,7 @@ remove_tunnel() {
     fi
 }
 
+PATH=$PATH:/usr/sbin:/sbin
 command -v ip >/dev/null || fail "there is no ip command (package iproute2)"
 case ${3:-} in
 MASTER | BACKUP) make_tunnel ;;

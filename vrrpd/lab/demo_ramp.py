@@ -4,15 +4,16 @@
       \\==== tunnel ====/
 
 The edge host is outside the cluster network: it reaches the pod only through a tunnel to RAMP_IP, the VIP of the two
-ramp nodes. It asks the pod by UDP each millisecond. The tunnel is ipip, or VXLAN where the kernel has no ipip. Both ramp
-nodes have it all the time: made at boot, or with ``--notify`` by a notify script of vrrpd. Its near end is RAMP_IP, so
-it works on the node that holds that address and carries nothing on the other. A second address, the pods' gateway to
-the edge, moves along with RAMP_IP. ``story`` says how it is shown, and the exit codes.
+ramp nodes. It asks the pod by UDP each millisecond. The tunnel is ipip, or VXLAN where the kernel has no ipip. Both
+ramp nodes have it all the time: made at boot, or with ``--notify`` by a notify script. Its near end is RAMP_IP:
+it works on the node that holds that address and carries nothing on the other. A second address, the pods' gateway
+to the edge, moves along with RAMP_IP. ``story`` says how it is shown, and the exit codes.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from functools import partial
 from ipaddress import IPv4Address
@@ -207,6 +208,8 @@ def main() -> int:
         "--notify", metavar="SCRIPT", type=Path, help="a notify script that makes the tunnel on the ramp nodes"
     )
     notify: Path | None = parser.parse_args().notify
+    if notify is not None and not os.access(notify, os.X_OK):
+        parser.error(f"--notify is {notify}, expected an executable file")
     return run(lambda lab, directory: RampNodes(lab, directory, notify))
 
 

@@ -74,7 +74,7 @@ class Outage:
     @property
     def is_far_too_long(self) -> bool:
         """Whether the traffic was missed for much longer than the protocol allows, even on a busy machine."""
-        return self.client_ms > (self.limit.ms or 0) * 1.25 + 250
+        return self.client_ms > (self.limit.ms or 0) * 1.25 + 500
 
 
 class Story(ABC):
