@@ -22,6 +22,7 @@ from vrrpd import rundir
 from vrrpd.checks import CheckScheduler, CheckStatus
 from vrrpd.claims import ClaimedElsewhere, Claims
 from vrrpd.config.model import Configuration, ConfigurationError, Diagnostic, Family, VirtualRouterConfig
+from vrrpd.config.variables import ENVIRONMENT
 from vrrpd.control import ControlServer
 from vrrpd.journal import Journal
 from vrrpd.links import Link
@@ -43,6 +44,8 @@ _log = logging.getLogger("vrrpd")
 
 MONITOR_EVENTS_PER_TURN: Final = 256
 """Netlink events taken in before timers and packets get their turn."""
+HOST_SETTLING_TIME: Final = 0.2
+"""Seconds from a change of the host's own addresses until the environment is read again: several come together."""
 STOP_SCRIPTS_LIMIT: Final = 0.7
 """Seconds that notify_stop scripts may take, so that SIGTERM to exit stays under a second."""
 ROUTERS_PER_STATUS_SLICE: Final = 16
@@ -70,6 +73,8 @@ class Daemon:
         self._reloads: dict[str, Any] = {"count": 0, "failed": 0, "last": None}
         self._stopping = asyncio.Event()
         self._reloading = asyncio.Lock()
+        self._host: frozenset[tuple[str, IPAddress]] | None = None
+        self._host_timer: asyncio.TimerHandle | None = None
         self._units: dict[RouterKey, RouterUnit] = {}
         self._units_by_runner: dict[Runner, RouterUnit] = {}
         self._links: dict[tuple[str, Family], Link] = {}
@@ -131,6 +136,7 @@ class Daemon:
         )
         self._withdraw_leftovers()
         self._take_configuration()
+        self._host = self._host_addresses()
         for config in self._configuration.routers:
             self._add_unit(config)
         self._loop.add_reader(self._monitor.fileno(), self._on_monitor)
@@ -313,7 +319,8 @@ class Daemon:
 
     def _is_left_behind(self, entry: InterfaceAddress) -> bool:
         whole = entry.prefix_length == (32 if isinstance(entry.address, IPv4Address) else 128)
-        return entry.ours or (self._configuration.leftovers_are_ours and whole)
+        # An address with a lifetime is the node's own, from DHCP: nobody installs a virtual one like that.
+        return entry.ours or (self._configuration.leftovers_are_ours and whole and entry.permanent)
 
     # -- callbacks of the event loop ------------------------------------------------------------------------------
 
@@ -392,6 +399,7 @@ class Daemon:
         if not names:
             return
         self._own.clear()
+        self._follow_host()
         for link in self._links.values():
             link.forget_familiar()
             if link.interface in names:
@@ -399,6 +407,30 @@ class Daemon:
         for unit in self._units.values():
             if names & devices(unit.config):
                 unit.evaluate()
+
+    def _follow_host(self) -> None:
+        """Reads the environment again when the host's own addresses are others: priorities and checks follow them."""
+        if self._host is None or self._configuration.source != ENVIRONMENT:
+            return
+        now = self._host_addresses()
+        if now != self._host and self._host_timer is None:
+            self._host_timer = self._loop.call_later(HOST_SETTLING_TIME, self._host_changed)
+
+    def _host_changed(self) -> None:
+        self._host_timer = None
+        before, self._host = self._host, self._host_addresses()
+        if before != self._host and not self._stopping.is_set():
+            _log.info("the addresses of this node have changed: reading the environment again")
+            self._spawn(self._reload())
+
+    def _host_addresses(self) -> frozenset[tuple[str, IPAddress]]:
+        """The addresses on the routers' interfaces that are neither virtual nor installed by a program like this."""
+        return frozenset(
+            (name, entry.address)
+            for name in {router.interface for router in self._configuration.routers}
+            for entry in self._table.addresses(name)
+            if not entry.ours and not self._is_virtual(entry.address)
+        )
 
     # -- one timer, one batch -------------------------------------------------------------------------------------
 
