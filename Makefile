@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CORE_TESTS := tests/protocol tests/simulation tests/test_runner.py tests/test_familiar.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check lint types unit core netns keepalived interop demo demo-ramp clean
+.PHONY: help setup test check lint types unit core netns image image-test keepalived interop demo demo-ramp clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -39,6 +39,13 @@ netns: setup  ## real daemons in network namespaces
 test: setup check core  ## everything: style, types, core with coverage, namespaces, keepalived
 	@tools/fetch-keepalived .cache/keepalived || echo "test: going on without keepalived: the tests say what that means"
 	$(BIN)/pytest $(CORE_TESTS:%=--ignore=%)
+
+image:  ## the container image, by docker or podman, or as root on a Debian that has neither
+	tools/build-image
+
+image-test: setup keepalived  ## the image in containers on three nodes (as root on Debian; installs podman)
+	tools/build-image --engine private --for-tests --tag localhost/vrrpd:test
+	$(BIN)/pytest tests/image
 
 keepalived:  ## fetch the distribution's keepalived into .cache, without installing it
 	@tools/fetch-keepalived .cache/keepalived

@@ -15,6 +15,7 @@ import resource
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from vrrpd import __version__, namespaces, rundir
@@ -23,6 +24,8 @@ from vrrpd.config.model import ConfigurationError
 from vrrpd.config.variables import CHOICES
 from vrrpd.sources import DEFAULT_FILE, EnvironmentSource, FileSource, Source, bad_log_options
 
+PROCESS_NAME_VARIABLE: Final = "VRRPD_PROCESS_NAME"
+"""Set in the container image: the manuals' liveness probe is ``pgrep keepalived``."""
 OK, WRONG_CONFIGURATION, CANNOT_RUN = 0, 1, 3
 
 LOG_OPTIONS: Final = {"--log-format": "VRRPD_LOG_FORMAT", "--log-level": "VRRPD_LOG_LEVEL"}
@@ -172,6 +175,7 @@ def _run(options: argparse.Namespace) -> int:
         log.error("this process lacks %s: run vrrpd as root, or grant it", " and ".join(missing))
         return CANNOT_RUN
     _raise_descriptor_limit()
+    _name_process(os.environ.get(PROCESS_NAME_VARIABLE) or "vrrpd")
     source.leave_a_copy(configuration)
 
     async def run() -> None:
@@ -235,3 +239,9 @@ def _raise_descriptor_limit() -> None:
     wanted = 65536 if hard == resource.RLIM_INFINITY else min(65536, hard)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _name_process(name: str) -> None:
+    """Sets what ``ps`` and ``pgrep`` show, however the daemon was started; the kernel keeps the first 15 bytes."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/comm").write_text(name)
