@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import resource
 import signal
@@ -154,7 +155,7 @@ def _run(options: argparse.Namespace) -> int:
         configuration, warnings = source.load()
     except ConfigurationError as error:
         for diagnostic in error.diagnostics:
-            log.error("%s", diagnostic)
+            log.log(logging.ERROR if diagnostic.fatal else logging.WARNING, "%s", diagnostic)
         return WRONG_CONFIGURATION
     if isinstance(source, FileSource):
         warnings += bad_log_options(os.environ)
