@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CORE_TESTS := tests/protocol tests/simulation tests/test_runner.py tests/test_familiar.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check lint types unit core netns keepalived interop demo clean
+.PHONY: help setup test check lint types unit core netns keepalived interop demo demo-ramp clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -49,6 +49,9 @@ interop: setup  ## against the real keepalived (fetched for that)
 
 demo: setup  ## two routers, a client, three failures: each outage in milliseconds
 	@$(BIN)/python -m vrrpd.lab.demo
+
+demo-ramp: setup  ## an edge host's tunnel to two ramp nodes, one fails: each outage
+	@$(BIN)/python -m vrrpd.lab.demo_ramp
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) .cache build *.egg-info .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis
