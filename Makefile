@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CORE_TESTS := tests/protocol tests/simulation tests/test_runner.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check lint types unit core netns demo clean
+.PHONY: help setup test check lint types unit core netns demo manifests clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -41,6 +41,9 @@ test: setup keepalived check core  ## everything: style, types, core with covera
 
 demo: setup  ## two routers, a client, three failures: each outage in milliseconds
 	@$(BIN)/python -m vrrpd.lab.demo
+
+manifests: setup  ## write the manifests in deploy/ anew
+	$(BIN)/python tools/write-deploy
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) .cache build *.egg-info .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis
