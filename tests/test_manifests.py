@@ -29,8 +29,8 @@ from vrrpd.manifests.request import FLAG_OF
 
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
-VERSIONS = ("1.22", "1.29", "1.34")
-"""Kubernetes of OpenShift 4.9, 4.16 and 4.21."""
+VERSIONS = ("1.25", "1.29", "1.33")
+"""Kubernetes of OpenShift 4.12, 4.16 and 4.20."""
 LOADERS: list[Any] = [yaml.SafeLoader, *([yaml.CSafeLoader] if yaml.__with_libyaml__ else [])]
 """PyYAML's own reader, and libyaml, of which the reader of kubectl and oc is a translation."""
 
