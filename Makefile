@@ -3,10 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-CORE_TESTS := tests/protocol tests/simulation tests/test_runner.py
+CORE_TESTS := tests/protocol tests/simulation tests/test_runner.py tests/test_familiar.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check lint types unit core netns demo manifests clean
+.PHONY: help setup test check lint types unit core netns keepalived interop demo demo-ramp manifests clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -36,11 +36,22 @@ core: setup  ## the protocol core alone, with its branch coverage (100 % is dema
 netns: setup  ## real daemons in network namespaces
 	$(BIN)/pytest -m netns
 
-test: setup keepalived check core  ## everything: style, types, core with coverage, namespaces, keepalived
+test: setup check core  ## everything: style, types, core with coverage, namespaces, keepalived
+	@tools/fetch-keepalived .cache/keepalived || echo "test: going on without keepalived: the tests say what that means"
 	$(BIN)/pytest $(CORE_TESTS:%=--ignore=%)
+
+keepalived:  ## fetch the distribution's keepalived into .cache, without installing it
+	@tools/fetch-keepalived .cache/keepalived
+
+interop: setup  ## against the real keepalived (fetched for that)
+	@tools/fetch-keepalived .cache/keepalived || echo "interop: going on without it: the tests say what that means"
+	$(BIN)/pytest -m interop
 
 demo: setup  ## two routers, a client, three failures: each outage in milliseconds
 	@$(BIN)/python -m vrrpd.lab.demo
+
+demo-ramp: setup  ## an edge host's tunnel to two ramp nodes, one fails: each outage
+	@$(BIN)/python -m vrrpd.lab.demo_ramp
 
 manifests: setup  ## write the manifests in deploy/ anew
 	$(BIN)/python tools/write-deploy

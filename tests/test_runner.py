@@ -127,7 +127,7 @@ def test_becoming_master_is_applied_in_order() -> None:
     assert runner.last_change.state is StateName.MASTER
 
 
-@pytest.mark.requirement("SHUT-1", "SHUT-2", "SM-A-15")
+@pytest.mark.requirement("SHUT-1", "SHUT-2", "SM-A-15", "K-STOP")
 def test_leaving_by_shutdown_is_applied_in_order() -> None:
     runner, recorder = serving()
     runner.deliver(Shutdown("SIGTERM"))
@@ -264,6 +264,7 @@ def test_without_a_source_address_nothing_is_sent() -> None:
     assert recorder.sent == []
 
 
+@pytest.mark.requirement("K-UNICAST")
 def test_every_unicast_peer_gets_a_message_of_its_own() -> None:
     settings = replace(
         SETTINGS,
@@ -320,6 +321,7 @@ def test_version_2_sends_its_authentication(password: bytes | None, authenticati
     assert NoticeKind.LOSING_ADVERTISEMENT in recorder.notices
 
 
+@pytest.mark.requirement("K-VIPDEL")
 def test_addresses_that_somebody_removed_are_put_back() -> None:
     runner, recorder = serving()
     runner.deliver(AddressesTaken(frozenset({VIP})))

@@ -1,8 +1,18 @@
 """``python -m vrrpd`` is the ``vrrpd`` command."""
 
+import signal
 import sys
 
-from vrrpd.cli import main
+
+def main() -> int:
+    """Runs the command line; Ctrl-C while it is still being loaded ends the process without a traceback."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        # Until the daemon takes the signal over, there is nothing to clean up.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from vrrpd.cli import main as command_line
+
+    return command_line()
+
 
 if __name__ == "__main__":
     sys.exit(main())

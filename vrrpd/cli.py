@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import resource
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -139,6 +140,8 @@ def _run(options: argparse.Namespace) -> int:
     from vrrpd.claims import ClaimedElsewhere
     from vrrpd.daemon import Daemon, StartupError
 
+    # A reload asked for before the daemon listens is no reason to end: the file is about to be read.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     log_format, log_level = (_log_option(options, option) for option in LOG_OPTIONS)
     handler = logs.set_up("json" if log_format == "json" else "text", log_level)
     log = handler.logger

@@ -133,7 +133,7 @@ class EnvironmentSource:
 
 
 def bad_log_options(variables: Mapping[str, str]) -> tuple[Diagnostic, ...]:
-    """A warning for each variable of the log that is wrong; an environment that is the configuration has errors instead."""
+    """A warning for each wrong variable of the log. Only for files: an environment that is read reports them itself."""
     wrong = [name for name in CHOICES if variables.get(name, "").strip() not in ("", *CHOICES[name])]
     return tuple(
         Diagnostic(

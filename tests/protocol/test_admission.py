@@ -106,6 +106,7 @@ def test_our_own_source_address_is_discarded() -> None:
     assert "192.0.2.2 is ours" in discard.detail
 
 
+@pytest.mark.requirement("K-UNICAST")
 def test_unicast_admits_listed_peers_only() -> None:
     admit(GOOD, arrived(HIGHER, OURS), UNICAST, {OURS})
     discard = discarded(GOOD, arrived(IPv4Address("192.0.2.77"), OURS), UNICAST)
@@ -115,17 +116,19 @@ def test_unicast_admits_listed_peers_only() -> None:
     )
 
 
+@pytest.mark.requirement("K-UNICAST")
 def test_unicast_discards_packets_to_the_group() -> None:
     discard = discarded(GOOD, arrived(HIGHER, GROUP), UNICAST)
     assert (discard.reason, discard.detail) == (DiscardReason.DESTINATION, "sent to 224.0.0.18, expected unicast")
 
 
+@pytest.mark.requirement("K-UNICAST")
 @pytest.mark.parametrize("hop_limit", [None, 1, 64, 255])
 def test_unicast_does_not_look_at_the_hop_limit_unless_told(hop_limit: int | None) -> None:
     admit(GOOD, arrived(HIGHER, OURS, hop_limit), UNICAST, ())
 
 
-@pytest.mark.requirement("RX-3")
+@pytest.mark.requirement("RX-3", "K-UNICAST")
 @pytest.mark.parametrize(
     ("peer", "good", "bad", "bounds"),
     [
@@ -168,7 +171,7 @@ def test_version_2_discards_another_authentication_type() -> None:
         assert discard.detail == f"authentication type is {authentication_type}, expected 0 (none)"
 
 
-@pytest.mark.requirement("V2-4", "V2-5")
+@pytest.mark.requirement("V2-4", "V2-5", "K-AUTH")
 @pytest.mark.parametrize("data", [b"s3cret  ", b"s3cret\0x", b"S3cret\0\0", b"\0s3cret\0", bytes(8)])
 def test_version_2_compares_all_8_bytes_of_the_password(data: bytes) -> None:
     policy = replace(MULTICAST_V2, password=b"s3cret\0\0")
@@ -212,7 +215,7 @@ def test_vrrp_strict_asks_nothing_of_the_first_ipv4_address() -> None:
     admit(GOOD, arrived(), replace(MULTICAST, strict=True), ())
 
 
-@pytest.mark.requirement("RX-15")
+@pytest.mark.requirement("RX-15", "K-OWNER2")
 def test_an_owner_listens_to_nobody_when_told_so() -> None:
     discard = discarded(GOOD, arrived(), replace(MULTICAST, ignore_all=True))
     assert discard.reason is DiscardReason.OWNER

@@ -270,12 +270,14 @@ def test_a_wrong_ipv6_checksum_is_named_with_the_one_right_one() -> None:
     assert discard.detail == "checksum is 0x1234, expected 0x0deb (with pseudo-header)"
 
 
+@pytest.mark.requirement("K-UNICAST")
 def test_a_unicast_checksum_covers_the_address_that_was_used() -> None:
     message = encode(an_advertisement(), LOWER, HIGHER)
     assert decode(over_ipv4(message, destination=HIGHER)).checksum_form is ChecksumForm.PSEUDO_HEADER
     assert discarded(over_ipv4(message, destination=PEER)).reason is DiscardReason.CHECKSUM
 
 
+@pytest.mark.requirement("K-UNICAST")
 def test_the_multicast_pseudo_header_of_old_keepalived_is_recognised_in_unicast_only() -> None:
     message = encode(an_advertisement(), LOWER, GROUP)
     assert decode(over_ipv4(message, destination=HIGHER)).checksum_form is ChecksumForm.MULTICAST_PSEUDO_HEADER
@@ -336,7 +338,7 @@ def test_28_bytes_too_many_are_explained_as_auth_hmac() -> None:
     assert "keepalived's auth_hmac" in discard.detail
 
 
-@pytest.mark.requirement("RX-8", "V2-10")
+@pytest.mark.requirement("RX-8", "V2-10", "K-CHECKS")
 def test_an_address_count_of_0_is_discarded_in_both_versions() -> None:
     for message in ("3133640000640000", "2133640000010000" + "0000000000000000"):
         discard = discarded(over_ipv4(with_sum(bytes.fromhex(message))))
@@ -344,7 +346,7 @@ def test_an_address_count_of_0_is_discarded_in_both_versions() -> None:
         assert discard.detail == "address count is 0, expected at least 1"
 
 
-@pytest.mark.requirement("RX-13", "V2-7", "FMT-5")
+@pytest.mark.requirement("RX-13", "V2-7", "FMT-5", "K-CHECKS")
 def test_an_interval_of_0_is_discarded_in_both_versions() -> None:
     version_3 = with_sum(bytes.fromhex("3133640100000000") + VIP.packed)
     version_2 = with_sum(bytes.fromhex("2133640100000000") + VIP.packed + bytes(8))

@@ -43,7 +43,7 @@ def test_a_peer_that_is_configured_alike_deserves_no_word() -> None:
     )  # fmt: skip
 
 
-@pytest.mark.requirement("RX-16")
+@pytest.mark.requirement("RX-16", "K-LISTLOG")
 def test_another_interval_is_remarked_once_for_each_source() -> None:
     book = ledger()
     other = replace(GOOD, max_advertise_interval=250)
@@ -61,6 +61,7 @@ def test_a_new_difference_of_a_known_source_is_remarked_alone() -> None:
     assert [notice.kind for notice in remarks(book, both)] == [NoticeKind.ADDRESSES_DIFFER]
 
 
+@pytest.mark.requirement("K-LISTLOG")
 def test_remarks_are_made_again_after_a_change_of_state() -> None:
     book = ledger()
     other = replace(GOOD, max_advertise_interval=250)
@@ -103,7 +104,7 @@ def test_address_lists_are_compared_as_sets() -> None:
     assert remarks(book, replace(GOOD, addresses=(OTHER_VIP, VIP))) == []
 
 
-@pytest.mark.requirement("RX-17")
+@pytest.mark.requirement("RX-17", "K-SKIP")
 def test_missing_and_additional_addresses_are_named() -> None:
     book = ledger(addresses=(VIP, OTHER_VIP))
     (notice,) = remarks(book, replace(GOOD, addresses=(VIP,)))

@@ -102,6 +102,7 @@ def test_everyone_else_starts_as_backup_and_sends_nothing() -> None:
     assert backup_of(router).master_adver_interval == 100
 
 
+@pytest.mark.requirement("K-STATE")
 def test_an_address_owner_with_state_backup_waits_its_master_down_interval() -> None:
     router = started(replace(parameters(255), owner_starts_as_master=False))
     assert router.state.name is StateName.BACKUP
@@ -228,7 +229,7 @@ def test_priority_0_counts_whoever_sends_it_and_even_if_the_timer_was_shorter() 
     assert router.deadline == 4.109375
 
 
-@pytest.mark.requirement("PRE-1", "SM-B-9")
+@pytest.mark.requirement("PRE-1", "SM-B-9", "K-NOPRE")
 def test_nopreempt_follows_every_priority_above_0() -> None:
     router = started(parameters(preempt=False))
     router.handle(received(1, interval=200), 2.0)
@@ -237,7 +238,7 @@ def test_nopreempt_follows_every_priority_above_0() -> None:
     assert router.state.name is StateName.MASTER
 
 
-@pytest.mark.requirement("PRE-1")
+@pytest.mark.requirement("PRE-1", "K-NOPRE")
 def test_nopreempt_never_blocks_a_takeover_when_the_master_is_silent() -> None:
     router = started(parameters(preempt=False))
     router.handle(received(50), 1.0)
@@ -274,6 +275,7 @@ def test_two_routers_share_nothing() -> None:
     assert other.priority == 100
 
 
+@pytest.mark.requirement("K-DOWN")
 def test_down_timer_adverts_is_the_number_of_intervals_to_wait() -> None:
     assert started(parameters(down_advertisements=1)).deadline == 1.609375
 
@@ -281,7 +283,7 @@ def test_down_timer_adverts_is_the_number_of_intervals_to_wait() -> None:
 # -- preempt_delay ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.requirement("PRE-3")
+@pytest.mark.requirement("PRE-3", "K-PDELAY")
 def test_preempt_delay_counts_from_the_first_lower_priority_advertisement() -> None:
     router = started(parameters(preempt_delay=3.0))
     assert notices(router.handle(received(50), 1.0)) == [NoticeKind.PREEMPT_DELAY_STARTED]
@@ -298,7 +300,7 @@ def test_preempt_delay_counts_from_the_first_lower_priority_advertisement() -> N
     )
 
 
-@pytest.mark.requirement("PRE-3")
+@pytest.mark.requirement("PRE-3", "K-PDELAY")
 def test_preempt_delay_of_8_s_takes_over_at_11_211() -> None:
     router = started(parameters(preempt_delay=8.0))
     for second in range(11):
@@ -317,7 +319,7 @@ def test_preempt_delay_learns_the_interval_while_it_runs() -> None:
     assert router.deadline == 11.828125
 
 
-@pytest.mark.requirement("PRE-3")
+@pytest.mark.requirement("PRE-3", "K-PDELAY")
 @pytest.mark.parametrize("priority", [100, 200])
 def test_our_priority_or_a_higher_one_stops_the_preempt_delay(priority: int) -> None:
     router = started(parameters(preempt_delay=3.0))
@@ -328,7 +330,7 @@ def test_our_priority_or_a_higher_one_stops_the_preempt_delay(priority: int) -> 
     assert backup_of(router).preempt_delay_until == 8.0
 
 
-@pytest.mark.requirement("PRE-3")
+@pytest.mark.requirement("PRE-3", "K-PDELAY")
 def test_preempt_delay_does_not_delay_a_cold_start() -> None:
     router = started(parameters(preempt_delay=300.0))
     assert without_notices(router.handle(TimerExpired(), 3.609375)) != []
@@ -474,6 +476,7 @@ def test_a_tie_is_lost_to_the_higher_address() -> None:
     assert changed.reason == "192.0.2.3 has our priority 100 and a higher address than 192.0.2.2"
 
 
+@pytest.mark.requirement("K-HIGHER")
 def test_higher_prio_send_advert_sends_one_more_advertisement_before_yielding() -> None:
     router = serving(replace(parameters(), advertise_before_yielding=True))
     assert kinds(router.handle(received(200), 0.5)) == ["SendAdvertisement", "WithdrawAddresses", "StateChanged"]
@@ -486,7 +489,7 @@ def test_nopreempt_is_not_looked_at_by_a_master() -> None:
     assert router.state.name is StateName.BACKUP
 
 
-@pytest.mark.requirement("SM-A-11", "V2-13")
+@pytest.mark.requirement("SM-A-11", "V2-13", "K-LOWER")
 @pytest.mark.parametrize("version", Version)
 def test_a_losing_advertisement_is_answered_at_once(version: Version) -> None:
     router = serving(parameters(version=version))
@@ -495,6 +498,7 @@ def test_a_losing_advertisement_is_answered_at_once(version: Version) -> None:
     assert notice == Notice(NoticeKind.LOSING_ADVERTISEMENT, "192.0.2.1 also advertises, with priority 50; ours is 100")
 
 
+@pytest.mark.requirement("K-LOWER")
 def test_lower_prio_no_advert_leaves_losing_advertisements_unanswered() -> None:
     router = serving(replace(parameters(), answer_lower_priority=False))
     assert notices(router.handle(received(50), 0.5)) == [NoticeKind.LOSING_ADVERTISEMENT]
@@ -518,7 +522,7 @@ def test_a_master_without_a_source_address_does_not_lose_a_tie() -> None:
     assert router.state.name is StateName.MASTER
 
 
-@pytest.mark.requirement("RX-15", "RX-22", "OWN-2")
+@pytest.mark.requirement("RX-15", "RX-22", "OWN-2", "K-OWNER2")
 @pytest.mark.parametrize(("source", "state"), [(LOWER, StateName.MASTER), (HIGHER, StateName.BACKUP)])
 def test_two_owners_settle_by_election_and_are_named(source: IPv4Address, state: StateName) -> None:
     router = serving(parameters(255))
@@ -554,7 +558,7 @@ def test_an_unanswered_flood_of_priority_0_does_not_silence_the_master() -> None
 KEEPALIVED_TIMES = AnnouncementTimes()
 
 
-@pytest.mark.requirement("ARP-4")
+@pytest.mark.requirement("ARP-4", "K-GARP")
 def test_a_second_round_is_announced_5_s_after_becoming_master_and_not_again() -> None:
     router = serving(parameters(announcements=KEEPALIVED_TIMES))
     rounds = []
@@ -564,6 +568,7 @@ def test_a_second_round_is_announced_5_s_after_becoming_master_and_not_again() -
     assert rounds == [(5, Announce(5))]
 
 
+@pytest.mark.requirement("K-GARP")
 def test_refreshes_begin_after_the_second_round_and_go_on() -> None:
     times = AnnouncementTimes(master_delay=5.0, refresh=3.0, refresh_repeat=2)
     router = serving(parameters(announcements=times))
@@ -581,6 +586,7 @@ def test_an_announcement_that_is_due_between_two_advertisements_has_its_own_dead
     assert router.deadline == 1.0
 
 
+@pytest.mark.requirement("K-LOWER")
 def test_losing_advertisements_are_answered_with_announcements_once_a_second_and_once_more() -> None:
     times = AnnouncementTimes(master_delay=0.0, lower_priority_repeat=3, lower_priority_delay=2.5)
     router = serving(parameters(interval=4095, announcements=times))
@@ -619,7 +625,7 @@ def test_every_way_out_of_master_withdraws_the_addresses() -> None:
 # -- priority ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.requirement("OWN-5", "OWN-1")
+@pytest.mark.requirement("OWN-5", "OWN-1", "K-WEIGHT")
 @pytest.mark.parametrize(
     ("configured", "weight", "effective"),
     [(100, 20, 120), (100, -20, 80), (100, -253, 1), (100, 253, 254), (254, 1, 254), (1, -1, 1), (255, -253, 255)],
@@ -632,7 +638,7 @@ def test_weights_move_the_priority_within_1_to_254_and_never_that_of_an_owner(
     assert router.priority == effective
 
 
-@pytest.mark.requirement("TM-8")
+@pytest.mark.requirement("TM-8", "K-WEIGHT", "K-SKEWP")
 def test_a_changed_priority_moves_the_running_timer_by_the_difference_of_the_skew() -> None:
     router = started()
     (notice,) = router.handle(WeightChanged(50, "check web succeeded"), 1.0)
@@ -666,6 +672,7 @@ def test_a_backup_whose_priority_rises_preempts_at_the_next_chance() -> None:
 # -- FAULT ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("K-FAULT")
 def test_a_fault_takes_a_master_out_with_priority_0() -> None:
     router = serving()
     assert router.handle(FaultsChanged((CHECK_FAILED,)), 0.5) == [
@@ -676,6 +683,7 @@ def test_a_fault_takes_a_master_out_with_priority_0() -> None:
     assert router.deadline is None
 
 
+@pytest.mark.requirement("K-FAULT")
 def test_a_fault_takes_a_backup_out_without_a_word() -> None:
     router = started()
     assert router.handle(FaultsChanged((LINK_DOWN,)), 0.5) == [
@@ -699,6 +707,7 @@ def test_in_fault_everything_but_the_end_of_the_faults_is_ignored() -> None:
         assert router.state == Faulty((LINK_DOWN,))
 
 
+@pytest.mark.requirement("K-FAULT")
 def test_fault_ends_with_the_last_fault_only() -> None:
     router = started()
     router.handle(FaultsChanged((LINK_DOWN, CHECK_FAILED)), 0.5)
@@ -730,6 +739,7 @@ def test_the_same_fault_in_other_words_is_not_remarked() -> None:
     assert replace(reworded, kind=FaultKind.AWAITING_CHECK).identity != reworded.identity
 
 
+@pytest.mark.requirement("K-FAULT")
 def test_an_owner_leaves_fault_as_master() -> None:
     router = started(parameters(255))
     router.handle(FaultsChanged((LINK_DOWN,)), 0.5)
@@ -761,7 +771,7 @@ def test_back_in_the_election_our_own_interval_counts_again() -> None:
     assert router.deadline == 9.609375
 
 
-@pytest.mark.requirement("TM-5", "TX-2")
+@pytest.mark.requirement("TM-5", "TX-2", "K-ADVINT")
 def test_a_learned_interval_has_no_effect_on_sending() -> None:
     router = started()
     router.handle(received(200, interval=300), 1.0)
@@ -781,6 +791,7 @@ def test_leaving_fault_forgets_nothing_that_was_tracked_meanwhile() -> None:
 # -- addresses and configuration --------------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("K-VIPDEL")
 def test_addresses_that_somebody_removed_are_put_back_without_a_flap() -> None:
     router = serving(parameters(addresses=(VIP, OTHER_VIP)))
     taken = frozenset({OTHER_VIP})
@@ -804,7 +815,7 @@ def test_the_source_address_decides_the_next_tie() -> None:
     assert router.state.name is StateName.MASTER
 
 
-@pytest.mark.requirement("SHUT-5")
+@pytest.mark.requirement("SHUT-5", "K-RELOAD")
 def test_a_master_takes_new_parameters_in_place_and_says_so_at_once() -> None:
     router = serving(parameters(addresses=(VIP,)))
     new = parameters(120, interval=50, addresses=(OTHER_VIP,))

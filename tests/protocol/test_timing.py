@@ -69,6 +69,7 @@ def test_times_for_the_loop_are_float_seconds() -> None:
     assert master_down_interval(Version.V3, 100, 300) == 10.828125
 
 
+@pytest.mark.requirement("K-DOWN")
 def test_down_timer_adverts_replaces_the_three_intervals() -> None:
     assert master_down_interval(Version.V3, 100, 100, 1) == 1.609375
     assert master_down_interval(Version.V3, 100, 100, 100) == 100.609375

@@ -124,7 +124,7 @@ def test_a_crashed_master_is_replaced_one_master_down_interval_after_its_last_wo
     assert became(nodes[0], MASTER) == pytest.approx(10.21875 + 0.0001 + 3.609375)
 
 
-@pytest.mark.requirement("SHUT-1", "SM-B-8", "SM-A-7")
+@pytest.mark.requirement("SHUT-1", "SM-B-8", "SM-A-7", "K-STOP")
 def test_a_stopped_master_is_replaced_one_skew_time_after_its_farewell() -> None:
     lan, nodes = lan_of(plan(100), plan(200))
     lan.at(10.5, nodes[1].stop)
@@ -134,6 +134,7 @@ def test_a_stopped_master_is_replaced_one_skew_time_after_its_farewell() -> None
     assert [priority for _, priority in stopped.sent[-2:]] == [200, 0]
 
 
+@pytest.mark.requirement("K-FAULT")
 def test_a_failing_check_hands_over_and_its_recovery_takes_back() -> None:
     lan, nodes = lan_of(plan(100), plan(200))
     lan.at(10.5, lambda: nodes[1].set_check(False))
@@ -156,7 +157,7 @@ def test_a_returning_owner_takes_over_at_once() -> None:
     assert states(nodes) == [BACKUP, MASTER]
 
 
-@pytest.mark.requirement("PRE-1")
+@pytest.mark.requirement("PRE-1", "K-NOPRE")
 def test_with_nopreempt_a_returning_router_leaves_the_role_where_it_is() -> None:
     lan, nodes = lan_of(plan(100), plan(200, preempt=False))
     lan.at(10.0, nodes[1].crash)
@@ -180,7 +181,7 @@ def test_a_master_that_was_stopped_for_a_while_gives_way_or_takes_back_but_never
     assert states(nodes) == [BACKUP, MASTER]
 
 
-@pytest.mark.requirement("TX-3", "TM-8")
+@pytest.mark.requirement("TX-3", "TM-8", "K-WEIGHT")
 def test_a_lost_weight_hands_over_without_a_gap() -> None:
     lan, nodes = lan_of(plan(100), plan(120))
     lan.at(10.5, lambda: nodes[1].set_weight(-50))
@@ -193,7 +194,7 @@ def test_a_lost_weight_hands_over_without_a_gap() -> None:
 # -- preempt_delay ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.requirement("PRE-3")
+@pytest.mark.requirement("PRE-3", "K-PDELAY")
 def test_preempt_delay_of_8_s_from_0_600_takes_over_at_11_211() -> None:
     lan, nodes = lan_of(plan(100, preempt_delay=8.0))
     a_stranger_sends(lan, nodes, 50, start=0.600, period=1.0003, count=30)
@@ -201,7 +202,7 @@ def test_preempt_delay_of_8_s_from_0_600_takes_over_at_11_211() -> None:
     assert became(nodes[0], MASTER) == pytest.approx(11.211, abs=0.002)
 
 
-@pytest.mark.requirement("PRE-3")
+@pytest.mark.requirement("PRE-3", "K-PDELAY")
 def test_preempt_delay_of_3_s_takes_over_5_6_s_after_the_first_advertisement() -> None:
     lan, nodes = lan_of(plan(100, preempt_delay=3.0))
     a_stranger_sends(lan, nodes, 50, start=2.0, period=1.0003, count=30)
@@ -209,7 +210,7 @@ def test_preempt_delay_of_3_s_takes_over_5_6_s_after_the_first_advertisement() -
     assert became(nodes[0], MASTER) == pytest.approx(2.0 + 5.61, abs=0.002)
 
 
-@pytest.mark.requirement("PRE-3")
+@pytest.mark.requirement("PRE-3", "K-PDELAY")
 def test_preempt_delay_does_not_delay_a_cold_start() -> None:
     lan, nodes = lan_of(plan(150, preempt_delay=4.0))
     lan.run_until(5.0)
@@ -224,7 +225,7 @@ def flipped(message: bytes) -> bytes:
     return message[:-1] + bytes((message[-1] ^ 1,))
 
 
-@pytest.mark.requirement("RX-19", "RX-3", "RX-4", "RX-7", "RX-9")
+@pytest.mark.requirement("RX-19", "RX-3", "RX-4", "RX-7", "RX-9", "K-STARVE")
 @pytest.mark.parametrize("priority", [0, 50, 150, 255])
 @pytest.mark.parametrize(
     ("hop_limit", "damage", "version", "reason"),
@@ -253,7 +254,7 @@ def test_rejected_packets_at_twice_the_advertisement_rate_change_nothing(
     assert len(stories[0][0][0]) == 17
 
 
-@pytest.mark.requirement("RX-19", "V2-5")
+@pytest.mark.requirement("RX-19", "V2-5", "K-STARVE")
 def test_a_foreign_group_with_another_password_changes_nothing() -> None:
     stories = []
     for intruder in (False, True):
@@ -297,7 +298,7 @@ def test_a_storm_of_losing_advertisements_leaves_the_rate_of_our_own_alone() -> 
     assert 500 <= len(sent) <= 510
 
 
-@pytest.mark.requirement("RX-15", "RX-22", "OWN-2")
+@pytest.mark.requirement("RX-15", "RX-22", "OWN-2", "K-OWNER2")
 def test_two_owners_settle_on_the_higher_address_and_the_other_takes_over_when_it_dies() -> None:
     lan, nodes = lan_of(plan(255), plan(255))
     lan.run_until(0.03)

@@ -374,7 +374,7 @@ class _Reader:
     def firewall(self) -> FirewallRule | None:
         """The rule that lets VRRP in; nftables wins."""
         variables = self.variables
-        name = plain_name(self.name) if not_printable(self.name) else self.name
+        name = self.instance if not_printable(self.name) else self.name
         chain = variables.text(CHAIN)
         if variables.given(NFTABLES):
             return FirewallRule("nftables", name)

@@ -319,11 +319,11 @@ def _multicast_group(draft: Draft, settings: Draft, family: Family, report: Repo
 def _peers(draft: Draft, report: Report) -> tuple[UnicastPeer, ...]:
     """The peers; none at all is mostly a slip, after which both sides are MASTER, so it must be said."""
     peers = tuple(peer for peer, _ in draft.items("unicast_peer", UnicastPeer))
-    unicast = draft.given("unicast_peer") or draft.given("unicast_fault_no_peer")
-    if unicast and not peers and "unicast_peer" not in draft.broken and not draft.get("run_alone", bool):
+    asked = next((name for name in ("unicast_peer", "unicast_fault_no_peer") if draft.given(name)), None)
+    if asked and not peers and "unicast_peer" not in draft.broken and not draft.get("run_alone", bool):
         report.error(
-            draft.place_of("unicast_peer"),
-            f"({draft.name}) unicast_peer is empty, expected at least one address (or run_alone)",
+            draft.place_of(asked),
+            f"({draft.name}) unicast_peer is empty, expected at least one address",
         )
     return peers
 

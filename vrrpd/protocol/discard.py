@@ -9,7 +9,7 @@ from enum import Enum
 
 
 class DiscardReason(Enum):
-    """One reason for each receive check: those of the decoder, those of the admission, and that nobody listens."""
+    """One reason for each receive check: those of the decoder, then those of the admission."""
 
     IP_HEADER = "ip_header"
     HOP_LIMIT = "hop_limit"
@@ -27,7 +27,6 @@ class DiscardReason(Enum):
     AUTHENTICATION_DATA = "authentication_data"
     FIRST_ADDRESS = "first_address"
     OWNER = "owner"
-    NOT_LISTENING = "not_listening"
 
 
 class Discard(Exception):
