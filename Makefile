@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 CORE_TESTS := tests/protocol tests/simulation tests/test_runner.py tests/test_familiar.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check lint types unit core netns image image-test keepalived interop demo demo-ramp clean
+.PHONY: help setup test check lint types unit core netns image image-test keepalived interop demo demo-ramp manifests \
+	clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -59,6 +60,9 @@ demo: setup  ## two routers, a client, three failures: each outage in millisecon
 
 demo-ramp: setup  ## an edge host's tunnel to two ramp nodes, one fails: each outage
 	@$(BIN)/python -m vrrpd.lab.demo_ramp
+
+manifests: setup  ## write the manifests in deploy/ anew
+	$(BIN)/python tools/write-deploy
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) .cache build *.egg-info .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis
