@@ -37,9 +37,9 @@ core: setup  ## the protocol core alone, with its branch coverage (100 % is dema
 netns: setup  ## real daemons in network namespaces
 	$(BIN)/pytest -m netns
 
-test: setup check core  ## everything: style, types, core with coverage, namespaces, keepalived
+test: setup check core  ## everything but the image: style, types, core with coverage, namespaces, keepalived
 	@tools/fetch-keepalived .cache/keepalived || echo "test: going on without keepalived: the tests say what that means"
-	$(BIN)/pytest $(CORE_TESTS:%=--ignore=%)
+	$(BIN)/pytest $(CORE_TESTS:%=--ignore=%) --ignore=tests/image
 
 image:  ## the container image, by docker or podman, or as root on a Debian that has neither
 	tools/build-image
