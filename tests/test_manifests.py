@@ -663,6 +663,15 @@ def test_an_error_names_the_flag_what_was_seen_and_what_was_expected(run: Run, a
     assert printed.told[0].startswith(f"vrrpd manifest: {told}")
 
 
+def test_a_configuration_may_have_the_name_that_old_pods_have(run: Run) -> None:
+    arguments = ["--env=OPENSHIFT_HA_CONFIG_NAME=ipf-1", "--env=VRRPD_VERSION=2", "--vrrp-id-offset=10"]
+    printed = run("ipf-new", VIPS, IMAGE, *arguments)
+    assert printed.workload["metadata"]["name"] == "ipf-new"
+    assert printed.environment["OPENSHIFT_HA_CONFIG_NAME"] == "ipf-1"
+    assert printed.environment["OPENSHIFT_HA_VRRP_ID_OFFSET"] == "10"
+    assert printed.told == []
+
+
 def test_255_addresses_are_too_many_groups_behind_offset_1_and_fit_in_20(run: Run) -> None:
     many = "--virtual-ips=192.0.2.1-254,198.51.100.1"
     printed = run(IMAGE, many, "--vrrp-id-offset=1", code=2)
@@ -754,8 +763,8 @@ def test_the_example_notify_script_says_each_state(arguments: list[str]) -> None
 
 def commands(page: Path) -> list[str]:
     """The calls of ``vrrpd manifest`` in the blocks of a page."""
-    blocks = re.findall(r"```\n(.*?)```", page.read_text(), re.DOTALL)
-    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    blocks = re.findall(r"^ *```\n(.*?)^ *```$", page.read_text(), re.DOTALL | re.MULTILINE)
+    lines = [line.strip() for line in "\n".join(blocks).replace("\\\n", " ").splitlines()]
     return [line.partition("|")[0].partition(" > ")[0] for line in lines if line.startswith("vrrpd manifest")]
 
 
@@ -763,7 +772,7 @@ def commands(page: Path) -> list[str]:
 def test_the_commands_of_the_documentation_work(run: Run, monkeypatch: pytest.MonkeyPatch, page: Path) -> None:
     monkeypatch.chdir(ROOT)
     found = commands(page)
-    assert found
+    assert len(found) == page.read_text().count("\nvrrpd manifest ") + page.read_text().count("   vrrpd manifest ") > 0
     for line in found:
         printed = run(*shlex.split(line)[2:])
         for one in printed.documents:

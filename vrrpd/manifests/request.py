@@ -48,6 +48,8 @@ FLAG_OF: Final = {
 }
 """The variables that flags fill, in the order in which the manuals list them."""
 _SCRIPTS: Final = ("OPENSHIFT_HA_NOTIFY_SCRIPT", "OPENSHIFT_HA_CHECK_SCRIPT")
+_NAME: Final = "OPENSHIFT_HA_CONFIG_NAME"
+"""It may be given by --env too: beside old pods the configuration has their name, and the Deployment another."""
 _VARIABLES: Final = re.compile(rf"\b(?:{'|'.join(FLAG_OF)})\b", re.ASCII)
 _OF_A_NODE: Final = "this node's own address"
 """How the one warning begins that is about the node that a configuration runs on: here there is none."""
@@ -215,7 +217,7 @@ class _Reader:
                 self._error(f"--env is {seen(one)}, expected NAME=VALUE such as VRRPD_NODES=192.0.2.1,192.0.2.2")
             elif key in more:
                 self._error(f"--env gives {key} twice, expected once")
-            elif key in FLAG_OF and (result[key] or key not in _SCRIPTS):
+            elif key in FLAG_OF and key != _NAME and (result[key] or key not in _SCRIPTS):
                 self._error(f"--env gives {key}, expected {FLAG_OF[key]} for that")
             else:
                 more[key] = value
