@@ -125,7 +125,8 @@ class Daemon:
             raise StartupError(f"cannot open the kernel's interfaces: {error.strerror}") from error
 
     async def _start(self) -> None:
-        self._scripts = ScriptRunner()
+        # In a pod, scripts look for its variables as they always did; otherwise they get a clean environment.
+        self._scripts = ScriptRunner(os.environ if self._configuration.source == ENVIRONMENT else None)
         if os.getpid() == 1:
             self._orphans = OrphanReaper(lambda pid: pid == self._scripts.helper_pid)
             self._orphans.start()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.netns.daemons import SOURCE, VRRPD, Daemon, Daemons, entered
+from tests.netns.daemons import SOURCE, VRRPD, Daemon, Daemons, entered, script
 from vrrpd.config.variables import NAMES
 from vrrpd.lab import Bridge, Host, Lab, wait_until
 
@@ -135,3 +135,11 @@ def test_errors_of_the_environment_are_named_all_at_once_and_nothing_runs(r1: Ho
         "environment: OPENSHIFT_HA_VRRP_ID_OFFSET is 300, expected a whole number from 0 to 255",
         "environment: OPENSHIFT_HA_MONITOR_PORT is http, expected a whole number from 0 to 65535",
     ]
+
+
+def test_scripts_see_the_variables_of_the_pod(r1: Host, daemons: Daemons, tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    notify = script(tmp_path / "notify.sh", f'echo "$3 on $NODE_NAME" >> {told}')
+    daemon = start(daemons, r1, OPENSHIFT_HA_NOTIFY_SCRIPT=str(notify), NODE_NAME="node-1")
+    daemon.wait_for_state("MASTER", "OpenShift_IPFailover_VIP_1")
+    wait_until(lambda: told.exists() and "MASTER on node-1" in told.read_text(), what="the notify script")
