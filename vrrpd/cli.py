@@ -1,4 +1,4 @@
-"""The command line: ``vrrpd run``, ``vrrpd config``, ``vrrpd status``.
+"""The command line: ``vrrpd run``, ``vrrpd config``, ``vrrpd status``, ``vrrpd manifest``.
 
 Exit codes: 0 done, 1 the configuration is wrong (or ``status --ready`` says no), 2 the command line is wrong,
 3 the daemon cannot run or cannot be asked here.
@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import resource
 import signal
@@ -18,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from vrrpd import __version__, namespaces, rundir
+from vrrpd import __version__, manifests, namespaces, rundir
 from vrrpd.config import environment, render
 from vrrpd.config.model import ConfigurationError
 from vrrpd.config.variables import CHOICES
@@ -41,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return _run(options)
             case "config":
                 return _config(options)
+            case "manifest":
+                return manifests.run(options)
             case _:
                 return _status(options)
     except BrokenPipeError:
@@ -76,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_place(status)
     status.add_argument("--json", action="store_true", help="print JSON (docs/schema/status.schema.json)")
     status.add_argument("--ready", action="store_true", help="print nothing, exit 0 when every router can do its work")
+    manifests.add_command(commands)
     return parser
 
 
@@ -157,7 +161,7 @@ def _run(options: argparse.Namespace) -> int:
         configuration, warnings = source.load()
     except ConfigurationError as error:
         for diagnostic in error.diagnostics:
-            log.error("%s", diagnostic)
+            log.log(logging.ERROR if diagnostic.fatal else logging.WARNING, "%s", diagnostic)
         return WRONG_CONFIGURATION
     if isinstance(source, FileSource):
         warnings += bad_log_options(os.environ)

@@ -48,6 +48,8 @@ MONITOR_EVENTS_PER_TURN: Final = 256
 """Netlink events taken in before timers and packets get their turn."""
 HOST_SETTLING_TIME: Final = 0.2
 """Seconds from a change of the host's own addresses until the environment is read again: several come together."""
+ROUTERS_PER_BATCH: Final = 16
+"""Routers that are due together share one netlink batch, but the first ones do not wait for the last of hundreds."""
 STOP_SCRIPTS_LIMIT: Final = 0.7
 """Seconds that notify_stop scripts may take, so that SIGTERM to exit stays under a second."""
 ROUTERS_PER_STATUS_SLICE: Final = 16
@@ -125,7 +127,8 @@ class Daemon:
             raise StartupError(f"cannot open the kernel's interfaces: {error.strerror}") from error
 
     async def _start(self) -> None:
-        self._scripts = ScriptRunner()
+        # In a pod, scripts look for its variables as they always did; otherwise they get a clean environment.
+        self._scripts = ScriptRunner(os.environ if self._configuration.source == ENVIRONMENT else None)
         if os.getpid() == 1:
             self._orphans = OrphanReaper(lambda pid: pid == self._scripts.helper_pid)
             self._orphans.start()
@@ -364,9 +367,11 @@ class Daemon:
         # whose advertisements are waiting to be read.
         for link in self._links.values():
             self._drain(link)
-        for runner in self._queue.due(self._clock()):
+        for position, runner in enumerate(self._queue.due(self._clock()), 1):
             runner.expire()
             self._schedule(runner)
+            if position % ROUTERS_PER_BATCH == 0:
+                self._dataplane.flush()
         self._settle()
 
     def _on_monitor(self) -> None:
