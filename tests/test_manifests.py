@@ -574,7 +574,7 @@ VALUES = st.recursive(
 @pytest.mark.parametrize("loader", LOADERS)
 @pytest.mark.parametrize("text", ["\tx\ny\n", "\n\tx\n", " x\ny", "\n x\n", "\n", "\n\n", " \n", "x\n\n\n", "x\n\n y"])
 def test_a_text_that_begins_or_ends_in_blanks_is_read_back_the_same(loader: Any, text: str) -> None:
-    document = {"before": text, "list": [text, {"within": text}], "after": "word"}
+    document: dict[str, Any] = {"before": text, "list": [text, {"within": text}], "after": "word"}
     assert yaml.load(emitter.to_yaml([document]), Loader=loader) == document
 
 
@@ -662,7 +662,7 @@ def test_all_errors_are_told_at_once_and_nothing_is_printed(run: Run) -> None:
         ([VIPS, "--vrrp-id-offset=254"], "--vrrp-id-offset is 254: group 2 of 3 (ipfailover_VIP_2) would get"),
         (
             [VIPS, "--env=VRRPD_VERSION=2"],
-            "--vrrp-id-offset is not set, with VRRPD_VERSION=2 expected the one that the old pods use",
+            "--vrrp-id-offset is not set, expected with VRRPD_VERSION=2 the one that the old pods use",
         ),
         ([VIPS, "--env=VRRPD_VERSION=4"], "VRRPD_VERSION is 4, expected a whole number from 2 to 3"),
     ],
