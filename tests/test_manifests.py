@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import base64
 import json
 import re
@@ -9,8 +10,10 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
 from copy import deepcopy
 from dataclasses import fields
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +26,7 @@ from hypothesis import strategies as st
 from vrrpd.cli import main
 from vrrpd.config import environment
 from vrrpd.config.host import HostFacts
-from vrrpd.manifests import emitter
+from vrrpd.manifests import add_command, emitter
 from vrrpd.manifests.flags import Flags
 from vrrpd.manifests.request import FLAG_OF
 
@@ -568,6 +571,13 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.parametrize("loader", LOADERS)
+@pytest.mark.parametrize("text", ["\tx\ny\n", "\n\tx\n", " x\ny", "\n x\n", "\n", "\n\n", " \n", "x\n\n\n", "x\n\n y"])
+def test_a_text_that_begins_or_ends_in_blanks_is_read_back_the_same(loader: Any, text: str) -> None:
+    document: dict[str, Any] = {"before": text, "list": [text, {"within": text}], "after": "word"}
+    assert yaml.load(emitter.to_yaml([document]), Loader=loader) == document
+
+
 @given(st.lists(st.dictionaries(ODD, VALUES, min_size=1, max_size=3), min_size=1, max_size=2))
 def test_whatever_is_written_is_read_back_the_same(documents: list[dict[str, Any]]) -> None:
     text = emitter.to_yaml(documents, ["a comment"])
@@ -652,7 +662,7 @@ def test_all_errors_are_told_at_once_and_nothing_is_printed(run: Run) -> None:
         ([VIPS, "--vrrp-id-offset=254"], "--vrrp-id-offset is 254: group 2 of 3 (ipfailover_VIP_2) would get"),
         (
             [VIPS, "--env=VRRPD_VERSION=2"],
-            "--vrrp-id-offset is not set, with VRRPD_VERSION=2 expected the one that the old pods use",
+            "--vrrp-id-offset is not set, expected with VRRPD_VERSION=2 the one that the old pods use",
         ),
         ([VIPS, "--env=VRRPD_VERSION=4"], "VRRPD_VERSION is 4, expected a whole number from 2 to 3"),
     ],
@@ -766,6 +776,19 @@ def commands(page: Path) -> list[str]:
     blocks = re.findall(r"^ *```\n(.*?)^ *```$", page.read_text(), re.DOTALL | re.MULTILINE)
     lines = [line.strip() for line in "\n".join(blocks).replace("\\\n", " ").splitlines()]
     return [line.partition("|")[0].partition(" > ")[0] for line in lines if line.startswith("vrrpd manifest")]
+
+
+def test_the_page_has_every_flag() -> None:
+    parser = argparse.ArgumentParser()
+    add_command(parser.add_subparsers())
+    with pytest.raises(SystemExit), redirect_stdout(StringIO()) as shown:
+        parser.parse_args(["manifest", "--help"])
+    flags = set(
+        re.findall(r"(?<![\w=-])--?[a-z][-a-z]*", shown.getvalue().partition("options:")[2].partition("example:")[0])
+    )
+    page = (ROOT / "docs" / "openshift.md").read_text()
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| -")]
+    assert flags - {"-h", "--help"} == {flag.strip() for row in rows for flag in row.split(",")}
 
 
 @pytest.mark.parametrize("page", [ROOT / "docs" / "openshift.md", DEPLOY / "README.md"], ids=lambda page: page.name)
