@@ -13,8 +13,6 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable
-from functools import partial
-from ipaddress import IPv4Address
 from typing import Any, Final
 
 import vrrpd
@@ -25,21 +23,20 @@ from vrrpd.config.model import Configuration, ConfigurationError, Diagnostic, Fa
 from vrrpd.config.variables import ENVIRONMENT
 from vrrpd.control import ControlServer
 from vrrpd.journal import Journal
+from vrrpd.leftovers import withdraw_leftovers
 from vrrpd.links import Link
 from vrrpd.net.dataplane import LinuxDataplane
 from vrrpd.net.firewall import Firewall
-from vrrpd.net.interfaces import AddressRemoved, InterfaceAddress, InterfaceTable, LinkRemoved, Overrun, lost_with
-from vrrpd.net.netlink import InterfaceMonitor, encode_remove, encode_restore
+from vrrpd.net.interfaces import AddressRemoved, InterfaceTable, LinkRemoved, Overrun
+from vrrpd.net.netlink import InterfaceMonitor
 from vrrpd.net.timer import DeadlineQueue, KernelTimer
 from vrrpd.notify import Notifier
 from vrrpd.orphans import OrphanReaper
-from vrrpd.protocol.actions import Notice, NoticeKind, StateChanged, StateName
 from vrrpd.protocol.datagram import IPAddress
-from vrrpd.protocol.discard import Discard
-from vrrpd.protocol.events import FaultKind
+from vrrpd.reports import Reports
 from vrrpd.runner import Runner
 from vrrpd.scripts.runner import ScriptHelperError, ScriptRunner
-from vrrpd.status import SCHEMA, check_status, router_status, timestamp
+from vrrpd.status import SCHEMA, check_status, link_status, router_status, timestamp
 from vrrpd.unit import REFUSAL_RETRY_DELAY, RouterKey, RouterUnit, Surroundings, devices, needs_restart, router_key
 
 _log = logging.getLogger("vrrpd")
@@ -83,10 +80,8 @@ class Daemon:
         self._units_by_runner: dict[Runner, RouterUnit] = {}
         self._links: dict[tuple[str, Family], Link] = {}
         self._virtual_addresses: frozenset[IPAddress] = frozenset()
-        self._notified: dict[RouterKey, StateName] = {}
         self._address_removed = False
         self._own: dict[str, frozenset[IPAddress]] = {}
-        self._reports: list[Callable[[], None]] = []
         self._retries: dict[object, asyncio.TimerHandle] = {}
         self._claims = Claims()
         self._journal = Journal(self._clock)
@@ -133,20 +128,21 @@ class Daemon:
             self._orphans = OrphanReaper(lambda pid: pid == self._scripts.helper_pid)
             self._orphans.start()
         self._notifier = Notifier(self._scripts)
+        self._reports = Reports(self._journal, self._notifier, self._units_by_runner.__getitem__)
         self._firewall = Firewall(self._scripts)
         self._scheduler = CheckScheduler(self._configuration.checks, self._scripts, self._check_changed)
         self._scheduler.start()
         self._surroundings = Surroundings(
             table=self._table,
             dataplane=self._dataplane,
-            observer=self,
+            observer=self._reports,
             clock=self._clock,
             check_status=self._scheduler.status,
             is_virtual=self._is_virtual,
             deaf=lambda interface, family: self._links[interface, family].problem,
             on_refused=self._address_refused,
         )
-        self._withdraw_leftovers()
+        withdraw_leftovers(self._configuration, self._table, self._dataplane)
         self._take_configuration()
         self._host = self._host_addresses()
         for config in self._configuration.routers:
@@ -250,7 +246,6 @@ class Daemon:
         unit.close()
         self._queue.schedule(unit.runner, None)
         del self._units[unit.key], self._units_by_runner[unit.runner]
-        self._notified.pop(unit.key, None)
         link = self._links[unit.config.interface, unit.config.family]
         link.routers.pop(unit.config.vrid, None)
         link.groups.pop(unit.config.vrid, None)
@@ -315,34 +310,6 @@ class Daemon:
 
     def _is_virtual(self, address: IPAddress) -> bool:
         return address in self._virtual_addresses
-
-    def _withdraw_leftovers(self) -> None:
-        """Takes off what a predecessor that was killed left behind, and only what is known to be that."""
-        wanted = {
-            (virtual.device, virtual.address)
-            for router in self._configuration.routers
-            for virtual in router.all_addresses
-        }
-        for device in sorted({device for device, _ in wanted}):
-            present = self._table.addresses(device)
-            leftovers = [
-                entry for entry in present if (device, entry.address) in wanted and self._is_left_behind(entry)
-            ]
-            for entry in leftovers:
-                _log.warning("withdrawing %s from %s: left behind by a predecessor", entry.address, device)
-                self._dataplane.queue_message(encode_remove(entry), None)
-                self._table.apply(AddressRemoved(entry))
-            # The kernel deletes more than it was asked for where promote_secondaries is off.
-            lost = dict.fromkeys(neighbour for entry in leftovers for neighbour in lost_with(entry, present))
-            for neighbour in lost:
-                if neighbour not in leftovers:
-                    self._dataplane.queue_message(encode_restore(neighbour), None)
-        self._dataplane.flush()
-
-    def _is_left_behind(self, entry: InterfaceAddress) -> bool:
-        whole = entry.prefix_length == (32 if isinstance(entry.address, IPv4Address) else 128)
-        # An address with a lifetime is the node's own, from DHCP: nobody installs a virtual one like that.
-        return entry.ours or (self._configuration.leftovers_are_ours and whole and entry.permanent)
 
     # -- callbacks of the event loop ------------------------------------------------------------------------------
 
@@ -463,10 +430,7 @@ class Daemon:
 
     def _settle(self) -> None:
         self._dataplane.flush()
-        # Only now is anybody told: neither the log nor a script is older than the gratuitous ARP.
-        reports, self._reports = self._reports, []
-        for report in reports:
-            report()
+        self._reports.tell()
         deadlines = [self._queue.next_deadline, self._dataplane.deadline]
         self._timer.arm(min((deadline for deadline in deadlines if deadline is not None), default=None))
 
@@ -474,44 +438,6 @@ class Daemon:
         for unit in self._units.values():
             self._schedule(unit.runner)
         self._settle()
-
-    # -- what runners report (runner.Observer) --------------------------------------------------------------------
-
-    def state_changed(self, runner: Runner, change: StateChanged) -> None:
-        """Has a change of state logged and the notify scripts started."""
-        self._reports.append(partial(self._tell_change, self._units_by_runner[runner], change))
-
-    def noticed(self, runner: Runner, notice: Notice) -> None:
-        """Has a notice logged and the script that belongs to it started."""
-        self._reports.append(partial(self._tell_notice, self._units_by_runner[runner], notice))
-
-    def discarded(self, runner: Runner, source: IPAddress, discard: Discard) -> None:
-        """Logs a discarded packet."""
-        config = self._units_by_runner[runner].config
-        self._journal.discarded((source, discard.reason), config.name, source, config.interface, discard)
-
-    def _tell_change(self, unit: RouterUnit, change: StateChanged) -> None:
-        unit.last_change_wall_clock = time.time()
-        self._journal.state_changed(unit.config.name, change)
-        self._notify(unit, change.state)
-
-    def _tell_notice(self, unit: RouterUnit, notice: Notice) -> None:
-        self._journal.noticed(unit.config.name, notice)
-        if notice.kind is NoticeKind.FAULTS_CHANGED:
-            self._notify(unit, StateName.FAULT)
-        elif notice.kind is NoticeKind.LOSING_ADVERTISEMENT:
-            self._notifier.lower_priority_heard(unit.config.name, unit.config.notify)
-
-    def _notify(self, unit: RouterUnit, state: StateName) -> None:
-        """Runs notify scripts when the state that users see has changed: waiting for a first check is none."""
-        waiting = all(fault.kind is FaultKind.AWAITING_CHECK for fault in unit.faults)
-        if state is StateName.FAULT and waiting:
-            return
-        if self._notified.get(unit.key) is state:
-            return
-        self._notified[unit.key] = state
-        shown = "STOP" if state is StateName.INIT else state.value
-        self._notifier.state_changed(unit.config.name, unit.config.notify, shown, unit.runner.router.priority)
 
     # -- reload ---------------------------------------------------------------------------------------------------
 
@@ -602,15 +528,7 @@ class Daemon:
             "reloads": self._reloads,
             "routers": routers,
             "checks": [check_status(status, now) for status in self._scheduler.statuses()],
-            "links": [
-                {
-                    "interface": link.interface,
-                    "family": f"ipv{link.family}",
-                    "vrids": sorted(link.routers),
-                    "discarded": {reason.value: count for reason, count in link.discarded.items()},
-                }
-                for link in self._links.values()
-            ],
+            "links": [link_status(link) for link in self._links.values()],
         }
 
     def _spawn(self, work: Any) -> None:

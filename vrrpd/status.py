@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Any, TypeAlias, TypeVar
 
 from vrrpd.checks import CheckStatus
+from vrrpd.links import Link
 from vrrpd.protocol.actions import StateName
 from vrrpd.protocol.events import FaultKind
 from vrrpd.protocol.peers import Peer
@@ -91,6 +92,16 @@ def router_status(unit: RouterUnit, now: float) -> JsonObject:
         "notices": dict(sorted(runner.statistics.notices.items())),
         "peers": [_peer(peer, now) for peer in runner.peers.peers],
         "collisions": _collisions(unit),
+    }
+
+
+def link_status(link: Link) -> JsonObject:
+    """One receiving socket, and what it heard that was for none of our routers."""
+    return {
+        "interface": link.interface,
+        "family": f"ipv{link.family}",
+        "vrids": sorted(link.routers),
+        "discarded": _by_name(link.discarded),
     }
 
 

@@ -92,6 +92,8 @@ class RouterUnit:
         self.weight_cause = ""
         self.source: IPAddress | None = None
         self.last_change_wall_clock: float = time.time()
+        self.notified: StateName | None = None
+        """The state that the notify scripts were told last."""
         self._around = around
         self._table = around.table
         self._refused: dict[IPAddress, str] = {}

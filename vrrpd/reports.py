@@ -1,0 +1,70 @@
+"""Whom a daemon tells of what its routers do: the log, and the notify scripts. Never before the kernel knows.
+
+Changes and notices are collected while routers answer an event and told by ``tell``, after the batch has gone out: no
+log line and no script is older than the gratuitous ARP.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+
+from vrrpd.journal import Journal
+from vrrpd.notify import Notifier
+from vrrpd.protocol.actions import Notice, NoticeKind, StateChanged, StateName
+from vrrpd.protocol.datagram import IPAddress
+from vrrpd.protocol.discard import Discard
+from vrrpd.protocol.events import FaultKind
+from vrrpd.runner import Runner
+from vrrpd.unit import RouterUnit
+
+
+class Reports:
+    """The observer of all runners of a daemon (``runner.Observer``)."""
+
+    def __init__(self, journal: Journal, notifier: Notifier, unit_of: Callable[[Runner], RouterUnit]) -> None:
+        self._journal = journal
+        self._notifier = notifier
+        self._unit_of = unit_of
+        self._waiting: list[Callable[[], None]] = []
+
+    def tell(self) -> None:
+        """Writes and starts everything that has been collected, in order."""
+        waiting, self._waiting = self._waiting, []
+        for report in waiting:
+            report()
+
+    def state_changed(self, runner: Runner, change: StateChanged) -> None:
+        """Has a change of state logged and the notify scripts started."""
+        self._waiting.append(partial(self._tell_change, self._unit_of(runner), change))
+
+    def noticed(self, runner: Runner, notice: Notice) -> None:
+        """Has a notice logged and the script that belongs to it started."""
+        self._waiting.append(partial(self._tell_notice, self._unit_of(runner), notice))
+
+    def discarded(self, runner: Runner, source: IPAddress, discard: Discard) -> None:
+        """Logs a discarded packet."""
+        config = self._unit_of(runner).config
+        self._journal.discarded((source, discard.reason), config.name, source, config.interface, discard)
+
+    def _tell_change(self, unit: RouterUnit, change: StateChanged) -> None:
+        unit.last_change_wall_clock = time.time()
+        self._journal.state_changed(unit.config.name, change)
+        self._notify(unit, change.state)
+
+    def _tell_notice(self, unit: RouterUnit, notice: Notice) -> None:
+        self._journal.noticed(unit.config.name, notice)
+        if notice.kind is NoticeKind.FAULTS_CHANGED:
+            self._notify(unit, StateName.FAULT)
+        elif notice.kind is NoticeKind.LOSING_ADVERTISEMENT:
+            self._notifier.lower_priority_heard(unit.config.name, unit.config.notify)
+
+    def _notify(self, unit: RouterUnit, state: StateName) -> None:
+        """Runs notify scripts when the state that users see has changed: waiting for a first check is none."""
+        waiting = all(fault.kind is FaultKind.AWAITING_CHECK for fault in unit.faults)
+        if (state is StateName.FAULT and waiting) or unit.notified is state:
+            return
+        unit.notified = state
+        shown = "STOP" if state is StateName.INIT else state.value
+        self._notifier.state_changed(unit.config.name, unit.config.notify, shown, unit.runner.router.priority)
