@@ -27,7 +27,7 @@ from vrrpd.leftovers import withdraw_leftovers
 from vrrpd.links import Link
 from vrrpd.net.dataplane import LinuxDataplane
 from vrrpd.net.firewall import Firewall
-from vrrpd.net.interfaces import AddressRemoved, InterfaceTable, LinkRemoved, Overrun
+from vrrpd.net.interfaces import AddressAdded, AddressRemoved, InterfaceTable, LinkRemoved, Overrun
 from vrrpd.net.netlink import InterfaceMonitor
 from vrrpd.net.timer import DeadlineQueue, KernelTimer
 from vrrpd.notify import Notifier
@@ -348,8 +348,11 @@ class Daemon:
                 _log.warning("netlink events were lost: reading all interfaces and addresses again")
                 affected |= self._read_interfaces_again()
                 continue
-            affected |= self._table.apply(event)
+            changed = self._table.apply(event)
             self._address_removed = self._address_removed or isinstance(event, AddressRemoved)
+            # What carries our mark comes and goes by our own doing, hundreds at a time, and is nobody's source address.
+            if not (isinstance(event, AddressAdded | AddressRemoved) and event.address.ours):
+                affected |= changed
             if isinstance(event, LinkRemoved):
                 self._dataplane.forget_interface(event.index)
         self._take_in(affected)
