@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from vrrpd.config.model import InitialState, VirtualRouterConfig
 from vrrpd.protocol.admission import AdmissionPolicy, Peer
 from vrrpd.protocol.packet import ChecksumForm
 from vrrpd.protocol.parameters import AnnouncementTimes, RouterParameters
+from vrrpd.protocol.timing import seconds
 from vrrpd.runner import RunnerSettings
+
+ADVERTISEMENT_MOMENTS: Final = 10
+"""Into how many moments an interval is divided: routers of the same interval share them, and their wake-ups."""
 
 
 def runner_settings(config: VirtualRouterConfig) -> RunnerSettings:
@@ -46,6 +52,7 @@ def router_parameters(config: VirtualRouterConfig) -> RouterParameters:
         preempt=config.preempt,
         preempt_delay=config.preempt_delay,
         owner_starts_as_master=config.initial_state is not InitialState.BACKUP,
+        advertisement_grid=seconds(config.advertisement_interval) / ADVERTISEMENT_MOMENTS,
         down_advertisements=config.down_advertisements,
         answer_lower_priority=config.answer_lower_priority,
         advertise_before_yielding=config.advertise_before_yielding,

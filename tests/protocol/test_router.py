@@ -871,3 +871,16 @@ def test_a_router_that_was_not_started_takes_new_parameters_in_silence() -> None
     assert router.handle(Reconfigured(parameters(150)), 0.0) == []
     router.handle(Startup(), 0.0)
     assert router.deadline == 3.414062
+
+
+@pytest.mark.requirement("TM-7")
+def test_advertisements_fall_on_common_moments_where_many_routers_share_them() -> None:
+    router = started(replace(parameters(), advertisement_grid=0.05))
+    router.handle(TimerExpired(), 3.62)
+    assert router.deadline == pytest.approx(4.6)
+    router.handle(TimerExpired(), 4.6001)
+    assert router.deadline == pytest.approx(5.6)
+    late = started(replace(parameters(), advertisement_grid=0.05))
+    late.handle(TimerExpired(), 3.62)
+    late.handle(TimerExpired(), 9.97)
+    assert late.deadline == pytest.approx(10.95), "after a pause on the common moments again"

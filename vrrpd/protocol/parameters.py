@@ -48,6 +48,11 @@ class RouterParameters:
     """Seconds from the first lower-priority advertisement heard as BACKUP to the moment they no longer count."""
     owner_starts_as_master: bool = True
     """False for an address owner with an explicit ``state BACKUP``: it waits like everybody else."""
+    advertisement_grid: float = 0.0
+    """Seconds: advertisements fall on multiples of this, so that those of many routers share a wake-up; 0 for none.
+
+    It has to divide the interval: only the first interval of a MASTER is shorter, by less than this.
+    """
     down_advertisements: int = DEFAULT_DOWN_ADVERTISEMENTS
     answer_lower_priority: bool = True
     """Answer a losing advertisement at once (RFC 9568 section 6.4.3)."""

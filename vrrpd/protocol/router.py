@@ -159,8 +159,7 @@ class VirtualRouter:
         actions: list[Action] = []
         times = self.parameters.announcements
         if now >= master.adver_timer:
-            interval = seconds(self.parameters.max_advertise_interval)
-            due = master.adver_timer + interval
+            due = master.adver_timer + seconds(self.parameters.max_advertise_interval)
             if due <= now and now - master.adver_timer > self._own_down_interval():
                 late = now - master.adver_timer
                 actions.append(
@@ -172,7 +171,7 @@ class VirtualRouter:
                 )
             # From the due time, not from now, so that the rate does not drift; never a burst to make up for lost time.
             master = Master(
-                due if due > now else now + interval,
+                due if due > now else self._next_advertisement(now),
                 master.second_round,
                 master.refresh,
                 master.lower_priority_round,
@@ -275,8 +274,7 @@ class VirtualRouter:
             notice = Notice(NoticeKind.PRIORITY_ZERO_RECEIVED, f"{source} gives up: priority 0 received as MASTER")
             if not self._may_answer(now):
                 return [notice]
-            adver_timer = now + seconds(self.parameters.max_advertise_interval)
-            self.state = replace(master, adver_timer=adver_timer)
+            self.state = replace(master, adver_timer=self._next_advertisement(now))
             return [SendAdvertisement(ours), notice]
         if theirs == ours and source == self._source:
             # Two such routers would answer each other without end.
@@ -375,8 +373,7 @@ class VirtualRouter:
                     # A refresh that is due sooner stays due; one that was off or far away starts anew.
                     refresh = now + times.refresh
                     refresh = refresh if master.refresh is None else min(master.refresh, refresh)
-                next_advertisement = now + seconds(event.parameters.max_advertise_interval)
-                self.state = replace(master, adver_timer=next_advertisement, refresh=refresh)
+                self.state = replace(master, adver_timer=self._next_advertisement(now), refresh=refresh)
                 actions: list[Action] = [SendAdvertisement(self.priority)]
                 if event.added:
                     actions.append(InstallAddresses(event.added))
@@ -393,7 +390,7 @@ class VirtualRouter:
     def _become_master(self, now: float, reason: str) -> list[Action]:
         times = self.parameters.announcements
         master = Master(
-            adver_timer=now + seconds(self.parameters.max_advertise_interval),
+            adver_timer=self._next_advertisement(now),
             second_round=now + times.master_delay if times.master_delay > 0 else None,
             refresh=now + times.master_delay + times.refresh if times.refresh > 0 else None,
         )
@@ -424,6 +421,12 @@ class VirtualRouter:
         return Backup(master_down_timer=now + self.down_interval(interval), master_adver_interval=interval)
 
     # -- arithmetic and small questions ---------------------------------------------------------------------------
+
+    def _next_advertisement(self, now: float) -> float:
+        """One interval from now, or a little less so that the advertisements of many routers fall on common moments."""
+        due = now + seconds(self.parameters.max_advertise_interval)
+        grid = self.parameters.advertisement_grid
+        return due // grid * grid if grid > 0 else due
 
     def _learned(self, advertisement: Advertisement) -> int:
         """Version 3 follows the master's interval (RFC 9568 section 6.4.2), version 2 knows only its own."""
