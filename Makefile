@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CORE_TESTS := tests/protocol tests/simulation tests/test_runner.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check lint types unit core netns demo clean
+.PHONY: help setup test check lint types unit core netns keepalived interop demo clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -38,6 +38,13 @@ netns: setup  ## real daemons in network namespaces
 
 test: setup keepalived check core  ## everything: style, types, core with coverage, namespaces, keepalived
 	$(BIN)/pytest $(CORE_TESTS:%=--ignore=%)
+
+keepalived:  ## fetch the distribution's keepalived into .cache, without installing it
+	@tools/fetch-keepalived .cache/keepalived
+
+interop: setup  ## against the real keepalived (fetched for that)
+	@tools/fetch-keepalived .cache/keepalived || echo "interop: going on without it: the tests say what that means"
+	$(BIN)/pytest -m interop
 
 demo: setup  ## two routers, a client, three failures: each outage in milliseconds
 	@$(BIN)/python -m vrrpd.lab.demo
