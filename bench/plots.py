@@ -16,7 +16,7 @@ from bench.results import EventSample, Results
 from bench.scenarios import MANY_ROUTERS, SCENARIOS, SINGLE, Event, Scenario
 
 mpl.use("Agg")
-from matplotlib import pyplot  # noqa: E402 (the backend comes first)
+from matplotlib import pyplot
 
 COLOURS: Final = ("tab:red", "tab:blue", "tab:green", "tab:purple")
 DOTS_PER_INCH: Final = 120

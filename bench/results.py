@@ -1,7 +1,7 @@
 """Everything that a run has measured, and the machine it ran on; the layout of ``results.json``.
 
-Times are milliseconds but for ``*_ns`` (CLOCK_REALTIME). Each takeover is written as a list: virtual router id, address,
-reference, allowed, first advertisement and first announcement, in nanoseconds since the reference.
+Times are milliseconds but for ``*_ns`` (CLOCK_REALTIME). Each takeover is written as a list: virtual router id,
+address, reference, allowed, first advertisement and first announcement, in nanoseconds since the reference.
 """
 
 from __future__ import annotations

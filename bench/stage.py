@@ -1,7 +1,7 @@
 """The namespaces of a run, and one round in them: two routers with one daemon, a client, one capture on the bridge.
 
-r1 is preferred, r2 the backup whose takeovers are measured. Between rounds, and wherever a router comes back, its kernel
-is made as new: what a killed daemon leaves behind is not the next one's affair.
+r1 is preferred, r2 the backup whose takeovers are measured. Between rounds, and wherever a router comes back, its
+kernel is made as new: what a killed daemon leaves behind is not the next one's affair.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ PATIENCE: Final = 20.0
 """Seconds beyond what the protocol takes, after which an address is lost."""
 LOOK_INTERVAL: Final = 0.05
 """Seconds between two looks at the capture: each costs the processor that a daemon may need."""
+AFTERMATH: Final = 0.2
+"""Seconds for the repeated announcements of one takeover to be over before the next."""
 LARGEST_CLOCK_STEP_NS: Final = 5_000_000
 BUSY_LOOP: Final = "while True: pass"
 
@@ -145,7 +147,7 @@ class Round:
         try:
             for index, event in enumerate(self._job.events):
                 if index > 0:
-                    self._settle("r2")
+                    time.sleep(AFTERMATH)
                     self._preempt(after=self._job.events[index - 1])
                     self._settle("r1")
                 self._fail(event)
