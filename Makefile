@@ -3,10 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-CORE_TESTS := tests/protocol tests/simulation tests/test_runner.py
+CORE_TESTS := tests/protocol tests/simulation tests/test_runner.py tests/test_familiar.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check lint types unit core netns keepalived interop demo clean
+.PHONY: help setup test check lint types unit core netns keepalived interop demo demo-ramp bench bench-quick bench-micro clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -36,7 +36,8 @@ core: setup  ## the protocol core alone, with its branch coverage (100 % is dema
 netns: setup  ## real daemons in network namespaces
 	$(BIN)/pytest -m netns
 
-test: setup keepalived check core  ## everything: style, types, core with coverage, namespaces, keepalived
+test: setup check core  ## everything: style, types, core with coverage, namespaces, keepalived
+	@tools/fetch-keepalived .cache/keepalived || echo "test: going on without keepalived: the tests say what that means"
 	$(BIN)/pytest $(CORE_TESTS:%=--ignore=%)
 
 keepalived:  ## fetch the distribution's keepalived into .cache, without installing it
@@ -48,6 +49,22 @@ interop: setup  ## against the real keepalived (fetched for that)
 
 demo: setup  ## two routers, a client, three failures: each outage in milliseconds
 	@$(BIN)/python -m vrrpd.lab.demo
+
+demo-ramp: setup  ## an edge host's tunnel to two ramp nodes, one fails: each outage
+	@$(BIN)/python -m vrrpd.lab.demo_ramp
+
+bench: $(VENV)/.bench keepalived  ## beside keepalived, everything: half an hour or more; a quiet machine is needed
+	@$(BIN)/python -m bench
+
+bench-quick: $(VENV)/.bench keepalived  ## beside keepalived, a round or so of everything: two minutes
+	@$(BIN)/python -m bench --quick
+
+bench-micro: $(VENV)/.bench  ## the parts of the way of one advertisement, without a network
+	$(BIN)/pytest bench/test_micro.py
+
+$(VENV)/.bench: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@touch $@
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) .cache build *.egg-info .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis

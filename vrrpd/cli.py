@@ -18,11 +18,15 @@ from collections.abc import Sequence
 from typing import Final
 
 from vrrpd import __version__, namespaces, rundir
-from vrrpd.config import keepalived, render
-from vrrpd.config.model import Configuration, ConfigurationError, Diagnostic
+from vrrpd.config import environment, render
+from vrrpd.config.model import ConfigurationError
+from vrrpd.config.variables import CHOICES
+from vrrpd.sources import DEFAULT_FILE, EnvironmentSource, FileSource, Source, bad_log_options
 
-DEFAULT_FILE: Final = "/etc/keepalived/keepalived.conf"
 OK, WRONG_CONFIGURATION, CANNOT_RUN = 0, 1, 3
+
+LOG_OPTIONS: Final = {"--log-format": "VRRPD_LOG_FORMAT", "--log-level": "VRRPD_LOG_LEVEL"}
+LOG_DEFAULTS: Final = {"VRRPD_LOG_FORMAT": "text", "VRRPD_LOG_LEVEL": "info"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,13 +56,17 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run the daemon in the foreground")
     _add_source(run)
     _add_place(run)
-    run.add_argument("--log-format", choices=("text", "json"), default="text", help="default: %(default)s")
-    run.add_argument(
-        "--log-level", choices=("debug", "info", "warning", "error"), default="info", help="default: %(default)s"
-    )
+    for option, variable in LOG_OPTIONS.items():
+        default = f"default: {variable} in the environment, else {LOG_DEFAULTS[variable]}"
+        run.add_argument(option, choices=CHOICES[variable], help=default)
 
     config = commands.add_parser("config", help="check a configuration and print what it means")
-    _add_source(config)
+    _add_source(config).add_argument(
+        "--from-env", action="store_true", help="read OPENSHIFT_HA_* and VRRPD_* even when no virtual address is set"
+    )
+    config.add_argument(
+        "--explain", action="store_true", help="print which node should hold what (environment with a list of nodes)"
+    )
     config.add_argument("--json", action="store_true", help="print JSON (docs/schema/config.schema.json)")
 
     status = commands.add_parser("status", help="show what a running daemon does")
@@ -68,10 +76,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_source(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-f", "--file", metavar="FILE", help=f"keepalived.conf to read (default: {DEFAULT_FILE})")
+def _add_source(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGroup:
+    """Adds the options that say where the configuration comes from; returns the group of those that exclude others."""
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument(
+        "-f",
+        "--file",
+        metavar="FILE",
+        help="keepalived.conf to read (default: the environment when OPENSHIFT_HA_VIRTUAL_IPS is set, "
+        f"else {DEFAULT_FILE})",
+    )
     parser.add_argument("-i", "--config-id", metavar="ID", help="value for @ID lines (default: short host name)")
     parser.add_argument("--strict", action="store_true", help="treat warnings as errors")
+    return group
 
 
 def _add_place(parser: argparse.ArgumentParser) -> None:
@@ -79,30 +96,33 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--instance", metavar="NAME", help="name of this daemon among several in one namespace")
 
 
-def _load(options: argparse.Namespace) -> tuple[Configuration, tuple[Diagnostic, ...]]:
-    """Reads the configuration that the options name; raises ``ConfigurationError``."""
-    path = options.file or DEFAULT_FILE
-    if options.file is None and os.environ.get("OPENSHIFT_HA_VIRTUAL_IPS"):
-        message = (
-            "OPENSHIFT_HA_VIRTUAL_IPS is set: configuration by environment is not built yet in this version; "
-            "give a file with -f, or unset it"
-        )
-        raise ConfigurationError((Diagnostic(message, file="environment"),))
-    configuration, warnings = keepalived.load(path, config_id=options.config_id)
-    if options.strict and warnings:
-        raise ConfigurationError(tuple(Diagnostic(w.message, w.file, w.line) for w in warnings))
-    return configuration, warnings
+def _source(options: argparse.Namespace) -> Source:
+    """Where the configuration comes from: ``-f``, else the environment when it holds one, else the default file."""
+    explicit = getattr(options, "from_env", False)
+    if explicit or (options.file is None and environment.asked_for(os.environ)):
+        return EnvironmentSource(os.environ, strict=options.strict, explicit=explicit)
+    return FileSource(options.file or DEFAULT_FILE, config_id=options.config_id, strict=options.strict)
 
 
 def _config(options: argparse.Namespace) -> int:
+    source = _source(options)
     try:
-        configuration, warnings = _load(options)
+        configuration, warnings = source.load()
+        spreads = source.spreads() if options.explain else ()
     except ConfigurationError as error:
         print(error, file=sys.stderr)
         return WRONG_CONFIGURATION
     for warning in warnings:
         print(warning, file=sys.stderr)
-    if options.json:
+    if options.explain:
+        if not spreads:
+            print(f"vrrpd: {source.why_no_spread()}", file=sys.stderr)
+        if options.json:
+            json.dump([spread.to_json() for spread in spreads], sys.stdout, indent=2)
+            print()
+        else:
+            print("\n".join(spread.explain() for spread in spreads), end="")
+    elif options.json:
         json.dump(render.to_json(configuration), sys.stdout, indent=2)
         print()
     else:
@@ -119,20 +139,31 @@ def _run(options: argparse.Namespace) -> int:
 
     # A reload asked for before the daemon listens is no reason to end: the file is about to be read.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    handler = logs.set_up(options.log_format, options.log_level)
+    log_format, log_level = (_log_option(options, option) for option in LOG_OPTIONS)
+    handler = logs.set_up("json" if log_format == "json" else "text", log_level)
     log = handler.logger
+    source = _source(options)
     try:
-        configuration, warnings = _load(options)
+        # Before the configuration is read: the environment is about the host as it is in there.
+        if options.netns:
+            namespaces.enter_namespace(options.netns)
+    except OSError as error:
+        log.error("cannot enter network namespace %s (%s): %s", options.netns, error.filename, error.strerror)
+        return CANNOT_RUN
+    try:
+        configuration, warnings = source.load()
     except ConfigurationError as error:
         for diagnostic in error.diagnostics:
             log.error("%s", diagnostic)
         return WRONG_CONFIGURATION
+    if isinstance(source, FileSource):
+        warnings += bad_log_options(os.environ)
     for warning in warnings:
         log.warning("%s", warning)
     instance = options.instance or configuration.settings.instance or rundir.DEFAULT_INSTANCE
-    namespace = options.netns or configuration.settings.network_namespace
+    namespace = configuration.settings.network_namespace
     try:
-        if namespace:
+        if namespace and not options.netns:
             namespaces.enter_namespace(namespace)
     except OSError as error:
         log.error("cannot enter network namespace %s (%s): %s", namespace, error.filename, error.strerror)
@@ -141,11 +172,12 @@ def _run(options: argparse.Namespace) -> int:
         log.error("this process lacks %s: run vrrpd as root, or grant it", " and ".join(missing))
         return CANNOT_RUN
     _raise_descriptor_limit()
+    source.leave_a_copy(configuration)
 
     async def run() -> None:
         handler.attach(asyncio.get_running_loop())
         try:
-            await Daemon(configuration, lambda: _load(options), instance).run()
+            await Daemon(configuration, source.load, instance).run()
         finally:
             handler.detach()
 
@@ -163,7 +195,7 @@ def _status(options: argparse.Namespace) -> int:
 
     try:
         path = str(namespaces.namespace_path(options.netns)) if options.netns else "/proc/self/ns/net"
-        document = ask("status", rundir.network_namespace_id(path), options.instance or rundir.DEFAULT_INSTANCE)
+        document = ask("status", rundir.network_namespace_id(path), options.instance or _usual_instance())
     except OSError as error:
         print(f"vrrpd: no network namespace {options.netns} ({error.filename}): {error.strerror}", file=sys.stderr)
         return CANNOT_RUN
@@ -182,6 +214,19 @@ def _status(options: argparse.Namespace) -> int:
         print(status.text_table(document), end="")
     sys.stdout.flush()
     return OK
+
+
+def _usual_instance() -> str:
+    """The instance that a daemon started in this environment has: within a pod `vrrpd status` needs no option."""
+    return environment.instance_name(os.environ) if environment.asked_for(os.environ) else rundir.DEFAULT_INSTANCE
+
+
+def _log_option(options: argparse.Namespace, option: str) -> str:
+    """The value of an option for the log: as given, else from the environment, else its default."""
+    variable = LOG_OPTIONS[option]
+    given = getattr(options, option.removeprefix("--").replace("-", "_"))
+    value = given or os.environ.get(variable, "").strip()
+    return value if value in CHOICES[variable] else LOG_DEFAULTS[variable]
 
 
 def _raise_descriptor_limit() -> None:

@@ -22,6 +22,7 @@ from vrrpd import rundir
 from vrrpd.checks import CheckScheduler, CheckStatus
 from vrrpd.claims import ClaimedElsewhere, Claims
 from vrrpd.config.model import Configuration, ConfigurationError, Diagnostic, Family, VirtualRouterConfig
+from vrrpd.config.variables import ENVIRONMENT
 from vrrpd.control import ControlServer
 from vrrpd.journal import Journal
 from vrrpd.links import Link
@@ -43,6 +44,10 @@ _log = logging.getLogger("vrrpd")
 
 MONITOR_EVENTS_PER_TURN: Final = 256
 """Netlink events taken in before timers and packets get their turn."""
+HOST_SETTLING_TIME: Final = 0.2
+"""Seconds from a change of the host's own addresses until the environment is read again: several come together."""
+ROUTERS_PER_BATCH: Final = 16
+"""Routers that are due together share one netlink batch, but the first ones do not wait for the last of hundreds."""
 STOP_SCRIPTS_LIMIT: Final = 0.7
 """Seconds that notify_stop scripts may take, so that SIGTERM to exit stays under a second."""
 ROUTERS_PER_STATUS_SLICE: Final = 16
@@ -70,6 +75,8 @@ class Daemon:
         self._reloads: dict[str, Any] = {"count": 0, "failed": 0, "last": None}
         self._stopping = asyncio.Event()
         self._reloading = asyncio.Lock()
+        self._host: frozenset[tuple[str, IPAddress]] | None = None
+        self._host_timer: asyncio.TimerHandle | None = None
         self._units: dict[RouterKey, RouterUnit] = {}
         self._units_by_runner: dict[Runner, RouterUnit] = {}
         self._links: dict[tuple[str, Family], Link] = {}
@@ -81,7 +88,7 @@ class Daemon:
         self._retries: dict[object, asyncio.TimerHandle] = {}
         self._claims = Claims()
         self._journal = Journal(self._clock)
-        self._queue: DeadlineQueue[RouterKey] = DeadlineQueue()
+        self._queue: DeadlineQueue[Runner] = DeadlineQueue()
         self._table = InterfaceTable()
         self._tasks: set[asyncio.Task[None]] = set()
         self._control: ControlServer | None = None
@@ -131,6 +138,7 @@ class Daemon:
         )
         self._withdraw_leftovers()
         self._take_configuration()
+        self._host = self._host_addresses()
         for config in self._configuration.routers:
             self._add_unit(config)
         self._loop.add_reader(self._monitor.fileno(), self._on_monitor)
@@ -220,7 +228,7 @@ class Daemon:
         unit.stop(reason)
         self._settle()
         unit.close()
-        self._queue.schedule(unit.key, None)
+        self._queue.schedule(unit.runner, None)
         del self._units[unit.key], self._units_by_runner[unit.runner]
         self._notified.pop(unit.key, None)
         link = self._links[unit.config.interface, unit.config.family]
@@ -313,7 +321,8 @@ class Daemon:
 
     def _is_left_behind(self, entry: InterfaceAddress) -> bool:
         whole = entry.prefix_length == (32 if isinstance(entry.address, IPv4Address) else 128)
-        return entry.ours or (self._configuration.leftovers_are_ours and whole)
+        # An address with a lifetime is the node's own, from DHCP: nobody installs a virtual one like that.
+        return entry.ours or (self._configuration.leftovers_are_ours and whole and entry.permanent)
 
     # -- callbacks of the event loop ------------------------------------------------------------------------------
 
@@ -338,11 +347,11 @@ class Daemon:
         # whose advertisements are waiting to be read.
         for link in self._links.values():
             self._drain(link)
-        for key in self._queue.due(self._clock()):
-            unit = self._units.get(key)
-            if unit is not None:
-                unit.runner.expire()
-                self._schedule(unit.runner)
+        for position, runner in enumerate(self._queue.due(self._clock()), 1):
+            runner.expire()
+            self._schedule(runner)
+            if position % ROUTERS_PER_BATCH == 0:
+                self._dataplane.flush()
         self._settle()
 
     def _on_monitor(self) -> None:
@@ -394,19 +403,43 @@ class Daemon:
         if not names:
             return
         self._own.clear()
+        self._follow_host()
         for link in self._links.values():
+            link.forget_familiar()
             if link.interface in names:
                 self._follow(link)
         for unit in self._units.values():
             if names & devices(unit.config):
                 unit.evaluate()
 
+    def _follow_host(self) -> None:
+        """Reads the environment again when the host's own addresses are others: priorities and checks follow them."""
+        if self._host is None or self._configuration.source != ENVIRONMENT:
+            return
+        now = self._host_addresses()
+        if now != self._host and self._host_timer is None:
+            self._host_timer = self._loop.call_later(HOST_SETTLING_TIME, self._host_changed)
+
+    def _host_changed(self) -> None:
+        self._host_timer = None
+        before, self._host = self._host, self._host_addresses()
+        if before != self._host and not self._stopping.is_set():
+            _log.info("the addresses of this node have changed: reading the environment again")
+            self._spawn(self._reload())
+
+    def _host_addresses(self) -> frozenset[tuple[str, IPAddress]]:
+        """The addresses on the routers' interfaces that are neither virtual nor installed by a program like this."""
+        return frozenset(
+            (name, entry.address)
+            for name in {router.interface for router in self._configuration.routers}
+            for entry in self._table.addresses(name)
+            if not entry.ours and not self._is_virtual(entry.address)
+        )
+
     # -- one timer, one batch -------------------------------------------------------------------------------------
 
     def _schedule(self, runner: Runner) -> None:
-        unit = self._units_by_runner.get(runner)
-        if unit is not None:
-            self._queue.schedule(unit.key, runner.deadline)
+        self._queue.schedule(runner, runner.deadline)
 
     def _settle(self) -> None:
         self._dataplane.flush()

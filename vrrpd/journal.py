@@ -31,7 +31,7 @@ _REPEATED: Final = frozenset({NoticeKind.SAME_SOURCE, NoticeKind.SECOND_OWNER, N
 """Notices that a packet can cause as often as it comes."""
 
 _REMEDIES: Final = {
-    DiscardReason.VERSION: "the two will never agree, and both will be MASTER: set the same vrrp_version on both",
+    DiscardReason.VERSION: "both will be MASTER: set the same vrrp_version (VRRPD_VERSION) on both",
     DiscardReason.AUTHENTICATION_TYPE: "both will be MASTER: set the same authentication on both",
     DiscardReason.AUTHENTICATION_DATA: "both will be MASTER: set the same auth_pass, or another virtual_router_id",
     DiscardReason.INTERVAL: "both will be MASTER: set the same advert_int on both",
@@ -69,7 +69,8 @@ class Journal:
             if allowed is None:
                 return
             held = allowed
-        level = logging.WARNING if notice.kind in _WARNINGS else logging.INFO
+        # Once is a handover; what goes on and on is two masters.
+        level = logging.WARNING if notice.kind in _WARNINGS or held else logging.INFO
         extra = {"router": name, "notice": notice.kind.value}
         _log.log(level, "(%s) %s%s", name, notice.text, _repeats(held), extra=extra)
 

@@ -13,8 +13,8 @@ from typing import Final, Protocol
 
 from vrrpd.config.model import DEFAULT_GROUPS, Family
 from vrrpd.net.interfaces import Interface
-from vrrpd.net.sockets import Receiver
-from vrrpd.protocol.datagram import Datagram, IPAddress
+from vrrpd.net.sockets import Ipv4Packet, Ipv6Packet, Receiver
+from vrrpd.protocol.datagram import IPAddress
 from vrrpd.protocol.discard import Discard, DiscardReason
 from vrrpd.protocol.packet import decode
 from vrrpd.runner import Runner
@@ -94,16 +94,20 @@ class Link:
         if receiver is None:
             return True
         for _ in range(PACKETS_PER_TURN):
-            try:
-                datagram = receiver.receive()
-            except Discard as discard:
-                self.discarded[discard.reason] += 1
-                self._log_discard(("ip", discard.reason), "", None, self.interface, discard)
-                continue
-            if datagram is None:
+            packet = receiver.receive()
+            if packet is None:
                 return True
-            self._take(datagram, own_addresses, touched)
+            runner = self.routers.get(packet.vrid) if packet.vrid is not None else None
+            if runner is not None and runner.hear_again(packet.signature):
+                touched(runner)
+            else:
+                self._take(packet, own_addresses, touched)
         return False
+
+    def forget_familiar(self) -> None:
+        """Sends the next packet for every router the long way: interfaces or addresses have changed."""
+        for runner in self.routers.values():
+            runner.forget_familiar()
 
     def close(self) -> None:
         """Closes the socket."""
@@ -112,7 +116,15 @@ class Link:
         self._receiver, self._index = None, None
         self._joined = set()
 
-    def _take(self, datagram: Datagram, own_addresses: frozenset[IPAddress], touched: Callable[[Runner], None]) -> None:
+    def _take(
+        self, packet: Ipv4Packet | Ipv6Packet, own_addresses: frozenset[IPAddress], touched: Callable[[Runner], None]
+    ) -> None:
+        try:
+            datagram = packet.datagram()
+        except Discard as discard:
+            self.discarded[discard.reason] += 1
+            self._log_discard(("ip", discard.reason), "", None, self.interface, discard)
+            return
         try:
             decoded = decode(datagram)
         except Discard as discard:
@@ -128,7 +140,7 @@ class Link:
         vrid = decoded.advertisement.vrid
         runner = self.routers.get(vrid)
         if runner is not None:
-            runner.receive(datagram, decoded, own_addresses)
+            runner.receive(datagram, decoded, own_addresses, packet.signature)
             touched(runner)
             return
         self.discarded[DiscardReason.VRID] += 1

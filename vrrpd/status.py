@@ -90,6 +90,7 @@ def router_status(unit: RouterUnit, now: float) -> JsonObject:
         "discarded": _by_name(runner.statistics.discarded),
         "notices": dict(sorted(runner.statistics.notices.items())),
         "peers": [_peer(peer, now) for peer in runner.peers.peers],
+        "collisions": _collisions(unit),
     }
 
 
@@ -162,6 +163,11 @@ def _notes(router: JsonObject) -> Iterable[str]:
         yield f"({router['name']}) {change['from']} -> {change['to']} at {change['time']}: {change['reason']}"
     for fault in router["faults"]:
         yield f"({router['name']}) in FAULT: {fault['detail']}"
+    for source in router["collisions"]:
+        yield (
+            f"({router['name']}) collision: {source} uses virtual router id {router['vrid']} for other addresses: "
+            "give one of the groups another id"
+        )
     if router["discarded"]:
         counts = ", ".join(f"{reason} {count}" for reason, count in router["discarded"].items())
         yield f"({router['name']}) discarded: {counts}"
@@ -221,6 +227,16 @@ def _peer(peer: Peer, now: float) -> JsonObject:
         "checksum_form": None if peer.checksum_form is None else peer.checksum_form.value,
         "remarks": sorted(kind.value for kind in peer.remarks),
     }
+
+
+def _collisions(unit: RouterUnit) -> list[str]:
+    """The sources that advertise our id and none of our addresses: most likely another configuration's group."""
+    ours = {virtual.address for virtual in unit.config.addresses}
+    return [
+        str(peer.source)
+        for peer in unit.runner.peers.peers
+        if peer.last is not None and ours.isdisjoint(peer.last.addresses)
+    ]
 
 
 def _by_name(counts: Mapping[_Named, int]) -> dict[str, int]:

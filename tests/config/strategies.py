@@ -17,6 +17,7 @@ from vrrpd.config.model import (
     Command,
     Configuration,
     Family,
+    FirewallRule,
     GlobalSettings,
     InitialState,
     IPAddress,
@@ -217,6 +218,13 @@ def routers(
     )
 
 
+chains = st.text(st.sampled_from("ABCxyz09_.:/#\"'{}"), min_size=1, max_size=28)
+firewall_rules = st.one_of(
+    st.builds(FirewallRule, st.just("iptables"), names, chains),
+    st.builds(FirewallRule, st.just("nftables"), names),
+)
+
+
 @st.composite
 def configurations(draw: st.DrawFn) -> Configuration:
     """A valid configuration with one to three routers."""
@@ -230,6 +238,7 @@ def configurations(draw: st.DrawFn) -> Configuration:
         log_unknown_vrids=draw(st.booleans()),
         network_namespace=draw(optional(users)),
         instance=draw(optional(users)),
+        firewall=draw(optional(firewall_rules)),
     )
     check_names = draw(st.lists(names, unique=True, max_size=3))
     router_names = draw(st.lists(names, unique=True, min_size=1, max_size=3))

@@ -70,7 +70,6 @@ def test_a_configuration_without_routers_names_its_source() -> None:
         (replace(ROUTER, preempt_delay=1000.5), "preempt_delay is 1000.5, expected 0 to 1000 seconds"),
         (replace(ROUTER, down_advertisements=0), "down_timer_adverts is 0, expected 1 to 100"),
         (replace(ROUTER, addresses=()), "no virtual address, expected at least one in virtual_ipaddress"),
-        (replace(ROUTER, multicast_group=None), "unicast_peer is empty, expected at least one address"),
         (
             replace(ROUTER, addresses=(VirtualAddress(IPv4Address("0.0.0.0"), 32, "eth0"),)),
             "virtual address is 0.0.0.0, expected a unicast address",

@@ -149,8 +149,12 @@ class Daemons:
         more = list(arguments) if name == "default" else ["--instance", name, *arguments]
         process = host.start([*VRRPD, "run", "-f", str(file), *more], name="vrrpd", cwd=SOURCE, private_run=True)
         daemon = Daemon(host, file, more, name, process)
-        self._started.append(daemon)
+        self.adopt(daemon)
         return daemon
+
+    def adopt(self, daemon: Daemon) -> None:
+        """Watches over a daemon that was started in another way, too."""
+        self._started.append(daemon)
 
     def check(self) -> None:
         """Fails where a daemon has logged a traceback."""

@@ -31,7 +31,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-@pytest.mark.requirement("K-FAULT", "SHUT-1", "SM-B-8")
+@pytest.mark.requirement("SHUT-1", "SM-B-8", "K-FAULT")
 def test_a_failing_check_says_priority_0_and_the_other_router_takes_over_after_its_skew_time(
     lan: Bridge, r1: Host, r2: Host, daemons: Daemons, healthy: Path
 ) -> None:
@@ -123,7 +123,7 @@ def test_a_hanging_check_is_a_fault_after_its_timeout_and_delays_nobody(
         wait_until(lambda pid=pid: not alive(pid), what=f"the end of script {pid}")  # type: ignore[misc]
 
 
-@pytest.mark.requirement("K-WEIGHT", "TX-3", "OWN-5")
+@pytest.mark.requirement("TX-3", "OWN-5", "K-WEIGHT")
 def test_a_weighted_check_moves_the_priority_and_never_an_owners(
     lan: Bridge, r1: Host, daemons: Daemons, healthy: Path
 ) -> None:

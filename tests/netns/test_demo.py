@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.netns.demonstrations import daemons_of, demonstration, nothing_is_left
 from vrrpd.lab import wait_until
 
 pytestmark = pytest.mark.netns
@@ -17,28 +17,9 @@ pytestmark = pytest.mark.netns
 
 @pytest.fixture
 def demo(privileges: None, environment: dict[str, str], tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """The demonstration, just started; its temporary files go where the test can look."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "vrrpd.lab.demo"],
-        env={**environment, "TMPDIR": str(tmp_path)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
+    """The demonstration, just started."""
+    with demonstration("vrrpd.lab.demo", environment=environment, directory=tmp_path) as process:
         yield process
-        process.kill()
-
-
-def daemons_of(directory: Path) -> list[int]:
-    """The processes that were told of a file under ``directory``."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            if entry.name.isdigit() and str(directory).encode() in (entry / "cmdline").read_bytes():
-                found.append(int(entry.name))
-        except OSError:
-            continue
-    return found
 
 
 def test_the_demonstration_ends_well_and_shows_every_outage(demo: subprocess.Popen[str], tmp_path: Path) -> None:
@@ -46,8 +27,7 @@ def test_the_demonstration_ends_well_and_shows_every_outage(demo: subprocess.Pop
     assert demo.returncode == 0, output
     for event in ("r1 loses its power", "vrrpd on r1 is stopped (SIGTERM)", "the check of r1's service fails"):
         assert sum(line.startswith(event) for line in output.splitlines()) == 1, output
-    assert daemons_of(tmp_path) == []
-    assert list(tmp_path.iterdir()) == []
+    assert nothing_is_left(tmp_path)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -59,5 +39,4 @@ def test_an_interrupted_demonstration_cleans_up(
     output, _ = demo.communicate(timeout=30)
     assert demo.returncode == 130, output
     assert "Traceback" not in output
-    assert daemons_of(tmp_path) == []
-    assert list(tmp_path.iterdir()) == []
+    assert nothing_is_left(tmp_path)

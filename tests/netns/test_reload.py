@@ -112,7 +112,7 @@ def test_a_changed_priority_shows_in_the_next_advertisement(r1: Host, capture: C
     untouched(daemon, capture)
 
 
-@pytest.mark.requirement("SHUT-5", "OWN-1")
+@pytest.mark.requirement("SHUT-5")
 def test_a_router_that_becomes_the_owner_is_restarted(r1: Host, capture: Capture, daemons: Daemons) -> None:
     daemon = start(daemons, r1, instance())
     answer = daemon.reload(instance(priority=255) + BYSTANDER)

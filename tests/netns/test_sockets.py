@@ -69,9 +69,9 @@ def take(receiver: Receiver, seconds: float = 10.0) -> Datagram:
     """Waits for one datagram."""
     deadline = time.monotonic() + seconds
     while True:
-        datagram = receiver.receive()
-        if datagram is not None:
-            return datagram
+        packet = receiver.receive()
+        if packet is not None:
+            return packet.datagram()
         left = deadline - time.monotonic()
         assert left > 0, "no datagram came"
         select.select([receiver], [], [], left)
@@ -195,8 +195,9 @@ def test_the_kernel_filter_passes_exactly_the_given_vrids(
     for _ in range(256):
         take(witness)
     heard = []
-    while (datagram := receiver.receive()) is not None:
-        heard.append(datagram.message[1])
+    while (packet := receiver.receive()) is not None:
+        assert packet.vrid == packet.datagram().message[1]
+        heard.append(packet.vrid)
     assert heard == sorted(vrids)
     receiver.set_vrids(None)
     receiver.set_vrids(None)

@@ -138,8 +138,10 @@ async def test_a_script_leads_a_session_of_its_own() -> None:
 async def test_a_script_has_no_signals_ignored_or_blocked() -> None:
     result = await run(Command(("grep", "-E", "^Sig(Blk|Ign|Cgt)", "/proc/self/status")))
     values = {line.split()[0]: int(line.split()[1], 16) for line in result.output.splitlines()}
-    assert values["SigBlk:"] == 0
-    assert values["SigIgn:"] == 0
+    # 32 and 33 belong to the C library: nobody can set them back, whoever ignored them before us.
+    of_the_c_library = 1 << 31 | 1 << 32
+    assert values["SigBlk:"] & ~of_the_c_library == 0
+    assert values["SigIgn:"] & ~of_the_c_library == 0
 
 
 async def test_a_script_is_scheduled_as_usual_though_the_helper_is_not() -> None:

@@ -5,6 +5,7 @@ Defaults for virtual routers (``vrrp_*``) stay in the draft: ``instances`` asks 
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from vrrpd.config import scripts
@@ -16,23 +17,50 @@ from vrrpd.config.keywords import (
     NoEffect,
     OtherHalf,
     Table,
+    Works,
     address,
+    fail,
     flag,
     not_printable,
     number,
     seconds,
     text,
 )
-from vrrpd.config.model import GlobalSettings
+from vrrpd.config.lexer import Statement
+from vrrpd.config.model import FirewallRule, GlobalSettings
+from vrrpd.config.report import Report, seen
 
 NO_TUNING: Final = "the daemon's scheduling is set from outside, for example by systemd"
-NO_FIREWALL: Final = "the daemon makes no firewall rules, and needs none without no_accept and virtual MAC addresses"
+NO_FIREWALL: Final = (
+    "without no_accept and virtual MAC addresses nothing has to be blocked; to let VRRP in use firewall"
+)
 NO_DUMPS: Final = "use vrrpd status"
 NO_SNMP: Final = "there is no SNMP agent; use vrrpd status --json"
 NO_DBUS: Final = "there is no D-Bus interface; use vrrpd status --json"
 NO_FIFO: Final = "there is no notify FIFO; notify scripts run strictly in order"
 ONE_PROCESS: Final = "vrrpd is one process with a fixed name"
 NO_PRINT: Final = "a name without control characters"
+CHAIN_NAME: Final = re.compile(r"(?![-!])[\x21-\x7e]{1,28}")
+
+
+def _firewall(statement: Statement, draft: Draft, report: Report) -> None:
+    """``firewall iptables CHAIN NAME`` or ``firewall nftables NAME``: a keyword of vrrpd's own."""
+    rule: FirewallRule
+    match statement.values:
+        case ("iptables", chain, name) if not not_printable(name) and is_chain_name(chain):
+            rule = FirewallRule("iptables", name, chain)
+        case ("nftables", name) if not not_printable(name):
+            rule = FirewallRule("nftables", name)
+        case values:
+            given = seen(" ".join(values)) if values else "empty"
+            fail(statement, draft, report, f"firewall is {given}, expected iptables CHAIN NAME or nftables NAME")
+            return
+    draft.set(statement.keyword, rule, statement.place)
+
+
+def is_chain_name(word: str) -> bool:
+    """Whether iptables takes the word for a chain: 1 to 28 printable characters without blanks, no option."""
+    return CHAIN_NAME.fullmatch(word) is not None
 
 
 PROCESS: Final[Table] = {
@@ -51,6 +79,7 @@ GLOBAL_DEFS: Final[Table] = {
     "router_id": text(NO_PRINT, not_printable),
     "script_user": scripts.user,
     "enable_script_security": flag(),
+    "firewall": Works(_firewall),
     "default_interface": text("an interface name of 1 to 15 characters", lambda name: not is_interface_name(name)),
     "log_unknown_vrids": flag(),
     "leftovers_are_ours": flag(),
@@ -203,4 +232,5 @@ def complete_settings(draft: Draft, router_id_default: str) -> GlobalSettings:
         log_unknown_vrids=draft.get("log_unknown_vrids", bool) or False,
         network_namespace=draft.get("net_namespace", str),
         instance=draft.get("instance", str),
+        firewall=draft.get("firewall", FirewallRule),
     )

@@ -150,6 +150,7 @@ VRRP_INSTANCE: Final[Table] = {
     "mcast_dst_ip": address("a multicast address"),
     "unicast_peer": entries(unicast_peer, "one address on each line"),
     "unicast_ttl": number(1, 255),
+    "run_alone": flag(),
     "authentication": Works(_authentication),
     "v3_checksum_as_v2": flag(),
     "strict_mode": flag(),
@@ -223,7 +224,7 @@ def complete_router(
     strict = _flag(draft, settings, "strict_mode", "vrrp_strict")
     if strict:
         _tell_of_strict(draft, settings, priority, version, report)
-    peers = tuple(peer for peer, _ in draft.items("unicast_peer", UnicastPeer))
+    peers = _peers(draft, report)
     return VirtualRouterConfig(
         name=draft.name,
         interface=interface,
@@ -313,6 +314,18 @@ def _multicast_group(draft: Draft, settings: Draft, family: Family, report: Repo
             report.warning(draft.place_of("mcast_dst_ip"), "mcast_dst_ip has no effect: unicast_peer is given")
         return None
     return _ip(draft, "mcast_dst_ip") or _ip(settings, f"vrrp_mcast_group{family}") or DEFAULT_GROUPS[family]
+
+
+def _peers(draft: Draft, report: Report) -> tuple[UnicastPeer, ...]:
+    """The peers; none at all is mostly a slip, after which both sides are MASTER, so it must be said."""
+    peers = tuple(peer for peer, _ in draft.items("unicast_peer", UnicastPeer))
+    asked = next((name for name in ("unicast_peer", "unicast_fault_no_peer") if draft.given(name)), None)
+    if asked and not peers and "unicast_peer" not in draft.broken and not draft.get("run_alone", bool):
+        report.error(
+            draft.place_of(asked),
+            f"({draft.name}) unicast_peer is empty, expected at least one address",
+        )
+    return peers
 
 
 def _password(draft: Draft, version: Version, report: Report) -> Authentication | None:

@@ -186,6 +186,7 @@ class VirtualRouterConfig:
     multicast_group: IPAddress | None = None
     """None in unicast mode."""
     unicast_peers: tuple[UnicastPeer, ...] = ()
+    """Empty in unicast mode: the only node of its group, which speaks to nobody."""
     unicast_ttl: int = 255
     authentication: Authentication | None = None
     checksum_without_pseudo_header: bool = False
@@ -214,6 +215,20 @@ class VirtualRouterConfig:
         return self.addresses + self.excluded_addresses
 
 
+FirewallTool: TypeAlias = Literal["iptables", "nftables"]
+
+
+@dataclass(frozen=True, slots=True)
+class FirewallRule:
+    """A rule that lets VRRP (IP protocol 112) in for as long as the daemon runs."""
+
+    tool: FirewallTool
+    name: str
+    """The configuration's name: it marks the rule, so that nobody's but our own is ever removed."""
+    chain: str | None = None
+    """iptables: the existing chain of the filter table that gets the rule; nftables: None, the table is our own."""
+
+
 @dataclass(frozen=True, slots=True)
 class GlobalSettings:
     """What belongs to the daemon as a whole."""
@@ -226,6 +241,8 @@ class GlobalSettings:
     log_unknown_vrids: bool = False
     network_namespace: str | None = None
     instance: str | None = None
+    firewall: FirewallRule | None = None
+    """None: the firewall is somebody else's business."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from vrrpd.config.model import (
     Check,
     Command,
     Configuration,
+    FirewallRule,
     GlobalSettings,
     NotifyScripts,
     TcpTarget,
@@ -88,6 +89,13 @@ def _global_defs(configuration: Configuration) -> Iterator[str]:
         yield "log_unknown_vrids"
     if configuration.leftovers_are_ours:
         yield "leftovers_are_ours"
+    if settings.firewall is not None:
+        yield f"firewall {_firewall(settings.firewall)}"
+
+
+def _firewall(rule: FirewallRule) -> str:
+    words = (rule.tool, rule.name) if rule.chain is None else (rule.tool, rule.chain, rule.name)
+    return " ".join(map(quote, words))
 
 
 def _check(check: Check) -> Iterator[str]:
@@ -153,6 +161,8 @@ def _transport(router: VirtualRouterConfig) -> Iterator[str]:
         yield f"mcast_dst_ip {router.multicast_group}"
     if router.unicast:
         yield from _inner("unicast_peer", [_peer(peer) for peer in router.unicast_peers], even_if_empty=True)
+        if not router.unicast_peers:
+            yield "run_alone"
     if router.unicast_ttl != 255:
         yield f"unicast_ttl {router.unicast_ttl}"
     if router.authentication is not None:
@@ -233,7 +243,12 @@ def _json_settings(settings: GlobalSettings) -> dict[str, object]:
         "log_unknown_vrids": settings.log_unknown_vrids,
         "network_namespace": settings.network_namespace,
         "instance": settings.instance,
+        "firewall": None if settings.firewall is None else _json_firewall(settings.firewall),
     }
+
+
+def _json_firewall(rule: FirewallRule) -> dict[str, object]:
+    return {"tool": rule.tool, "chain": rule.chain, "name": rule.name}
 
 
 def _json_check(check: Check) -> dict[str, object]:

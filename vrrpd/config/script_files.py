@@ -20,6 +20,9 @@ from vrrpd.config.model import Check, Command, Configuration, NotifyScripts, Vir
 from vrrpd.config.report import CheckLocator, Locator, Place, Report, check_nowhere, nowhere, seen, seen_path
 from vrrpd.config.scripts import NOTIFY_KEYWORDS
 
+LONGEST_FIRST_LINE: Final = 256
+"""Bytes of a program that the kernel looks at (BINPRM_BUF_SIZE)."""
+
 MOST_LINKS: Final = 40
 """Symbolic links followed in one path, as in the kernel."""
 
@@ -95,8 +98,9 @@ def problem_of(command: Command) -> str | None:
             grp.getgrnam(command.group)
     except KeyError:
         return f"group {seen(command.group or '')} does not exist"
-    if program_of(command):
-        return None
+    found = program_of(command)
+    if found:
+        return _problem_with_content(found)
     if "/" not in program:
         return f"{seen_path(program)} is not in PATH, expected a program"
     try:
@@ -105,6 +109,26 @@ def problem_of(command: Command) -> str | None:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         return f"{seen_path(program)}: {reason[:1].lower()}{reason[1:]}, expected a program"
     return f"{seen_path(program)} is not {'executable' if stat.S_ISREG(mode) else 'a file'}, expected a program"
+
+
+def _problem_with_content(path: str) -> str | None:
+    """Why the kernel would not start an executable file: its first line asks for an interpreter that is not there."""
+    try:
+        with open(path, "rb") as file:
+            first = file.read(LONGEST_FIRST_LINE).partition(b"\n")[0]
+    except OSError:
+        return None  # A program that may be run but not read.
+    if not first.startswith(b"#!"):
+        if b"\0" in first:
+            return None
+        return f"{seen_path(path)} is a script without #! in its first line, expected #!/bin/bash or the like"
+    if first.endswith(b"\r"):
+        return f"{seen_path(path)} has lines that end in CR LF (Windows), expected LF: its interpreter is not found"
+    words = first[2:].split()
+    interpreter = os.fsdecode(words[0]) if words else ""
+    if not os.access(interpreter, os.X_OK):
+        return f"{seen_path(path)} begins with #!{seen_path(interpreter)}, expected a program that exists"
+    return None
 
 
 def danger_of(command: Command) -> str | None:

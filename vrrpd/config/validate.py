@@ -245,8 +245,6 @@ class _Router:
 
     def unicast(self) -> None:
         router = self.router
-        if not router.unicast_peers:
-            self.error("unicast_peer", "unicast_peer is empty, expected at least one address")
         if not 1 <= router.unicast_ttl <= 255:
             self.error("unicast_ttl", f"unicast_ttl is {router.unicast_ttl}, expected 1 to 255")
         kept: list[UnicastPeer] = []

@@ -9,7 +9,7 @@
 """
 
 from vrrpd.lab.capture import Capture
-from vrrpd.lab.errors import EXIT_UNAVAILABLE, LabError, LabUnavailable
+from vrrpd.lab.errors import EXIT_UNAVAILABLE, LabError, LabUnavailable, NotSupported
 from vrrpd.lab.frames import Advertisement, Arp, Frame, NeighbourAdvertisement
 from vrrpd.lab.privileges import ensure_privileges
 from vrrpd.lab.process import Process
@@ -28,6 +28,7 @@ __all__ = [
     "LabError",
     "LabUnavailable",
     "NeighbourAdvertisement",
+    "NotSupported",
     "Process",
     "ensure_privileges",
     "wait_until",

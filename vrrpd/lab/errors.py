@@ -1,4 +1,4 @@
-"""The two ways in which a lab disappoints: this machine does not allow one, or something asked of it went wrong."""
+"""The ways in which a lab disappoints: this machine does not allow one, or something asked of it went wrong."""
 
 from __future__ import annotations
 
@@ -14,3 +14,7 @@ class LabError(Exception):
 
 class LabUnavailable(LabError):
     """This process may not make network namespaces; the text says what is missing."""
+
+
+class NotSupported(LabError):
+    """This kernel does not have what was asked of the lab; the text says what."""

@@ -7,21 +7,28 @@ bring an event loop along.
 from __future__ import annotations
 
 import concurrent.futures
+import errno
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, Literal, TypeAlias, TypeVar, assert_never
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
-from vrrpd.lab.errors import LabError
+from vrrpd.lab.errors import LabError, NotSupported
 from vrrpd.lab.namespace import Namespace
 
 T = TypeVar("T")
 
 Interface: TypeAlias = IPv4Interface | IPv6Interface
 """An address with its prefix, as it sits on a link."""
+
+TunnelKind: TypeAlias = Literal["ipip", "vxlan"]
+"""IPv4 in IPv4 (RFC 2003), or Ethernet in UDP (RFC 7348)."""
+
+VXLAN_PORT: Final = 4789
+VXLAN_NETWORK: Final = 51
 
 IFA_F_NODAD: Final = 0x02
 IFA_F_TENTATIVE: Final = 0x40
@@ -88,6 +95,34 @@ class Netlink:
         if peer_mac is not None:
             other["address"] = peer_mac
         self._do(f"add {link} and {peer}", lambda: self._route.link("add", ifname=link, kind="veth", peer=other))
+
+    def add_tunnel(self, link: str, kind: TunnelKind, local: str, remote: str, mac: str | None) -> None:
+        """Add a tunnel between two IPv4 addresses; raises NotSupported where the kernel lacks the kind."""
+        options: dict[str, object]
+        match kind:
+            case "ipip":
+                options = {"ipip_local": local, "ipip_remote": remote}
+            case "vxlan":
+                options = {
+                    "vxlan_id": VXLAN_NETWORK,
+                    "vxlan_local": local,
+                    "vxlan_group": remote,
+                    "vxlan_port": VXLAN_PORT,
+                }
+                if mac is not None:
+                    options["address"] = mac
+            case _:
+                assert_never(kind)
+
+        def add() -> None:
+            try:
+                self._route.link("add", ifname=link, kind=kind, **options)
+            except NetlinkError as error:
+                if error.code == errno.EOPNOTSUPP:
+                    raise NotSupported(f"{self._where}: this kernel has no {kind} tunnels") from None
+                raise
+
+        self._do(f"add {kind} tunnel {link} from {local} to {remote}", add)
 
     def set_link(self, link: str, up: bool) -> None:
         """Bring a link up or down."""

@@ -27,7 +27,7 @@ from vrrpd.lab.capture import ETH_P_ALL, Capture
 from vrrpd.lab.errors import LabError
 from vrrpd.lab.frames import ETH_P_IP, ETH_P_IPV6, IPAddress
 from vrrpd.lab.namespace import MS_BIND, Namespace, in_a_thread, mount, own_mounts_with_private_run, setns
-from vrrpd.lab.netlink import Netlink
+from vrrpd.lab.netlink import Netlink, TunnelKind
 from vrrpd.lab.privileges import ensure_privileges
 from vrrpd.lab.process import Process
 from vrrpd.lab.waiting import wait_until
@@ -266,6 +266,20 @@ class Host:
             assigned.interface.version == 6 and assigned.interface.is_link_local and not assigned.tentative
             for assigned in self._netlink.addresses(interface)
         )
+
+    def add_tunnel(
+        self, interface: str, kind: TunnelKind, local: str, remote: str, *addresses: str, mac: str | None = None
+    ) -> None:
+        """Make this end of a tunnel between two IPv4 addresses and give it addresses; on return it is up.
+
+        The host need not have ``local`` yet: without it the tunnel carries nothing. ``mac`` is for VXLAN alone, the
+        other kind has none. Raises NotSupported where the kernel lacks the kind.
+        """
+        parsed = [ip_interface(address) for address in addresses]
+        self._netlink.add_tunnel(interface, kind, local, remote, mac)
+        for address in parsed:
+            self._netlink.add_address(interface, address, self._dad)
+        self._netlink.set_link(interface, up=True)
 
     # Interfaces and addresses
 

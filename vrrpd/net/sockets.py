@@ -13,6 +13,7 @@ import socket
 import struct
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final, Literal, TypeAlias
 
@@ -28,6 +29,7 @@ RECEIVE_BUFFER: Final = 1 << 20
 """Bytes of kernel memory for packets not yet read (the kernel doubles it; net.core.rmem_max is the cap without
 privilege)."""
 
+_IPV4_WITHOUT_OPTIONS: Final = 0x45
 _LONGEST_PACKET: Final = 8 + 255 * 16 + 128
 """Bytes: the longest IPv6 message and, with room to spare, the longest IPv4 packet (60 + 8 + 255 * 4)."""
 
@@ -146,6 +148,69 @@ def enlarge_receive_buffer(sock: socket.socket, size: int = RECEIVE_BUFFER) -> N
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
 
 
+@dataclass(frozen=True, slots=True)
+class Ipv4Packet:
+    """A packet as an IPv4 raw socket hands it over, not yet taken apart."""
+
+    data: bytes
+
+    @property
+    def signature(self) -> bytes:
+        """Equal for two packets whose ``datagram`` is equal: all bytes but identification and header checksum."""
+        data = self.data
+        return data[:4] + data[6:10] + data[12:]
+
+    @property
+    def vrid(self) -> int | None:
+        """The virtual router id, where there are no IP options and there is one."""
+        data = self.data
+        return data[21] if len(data) > 21 and data[0] == _IPV4_WITHOUT_OPTIONS else None
+
+    def datagram(self) -> Datagram:
+        """Takes it apart; raises ``Discard``."""
+        return datagram_from_ipv4(self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class Ipv6Packet:
+    """A message as an IPv6 raw socket hands it over, with what the kernel says of the packet, not yet taken apart."""
+
+    message: bytes
+    ancillary: tuple[tuple[int, int, bytes], ...]
+    cut_off: bool
+    source: str
+
+    @property
+    def signature(self) -> tuple[object, ...]:
+        """Equal for two packets whose ``datagram`` is equal."""
+        return self.message, self.ancillary, self.cut_off, self.source
+
+    @property
+    def vrid(self) -> int | None:
+        """The virtual router id, where there is one."""
+        return self.message[1] if len(self.message) > 1 else None
+
+    def datagram(self) -> Datagram:
+        """Takes it apart; raises ``Discard``."""
+        hop_limit: int | None = None
+        destination: IPv6Address | None = None
+        for level, kind, data in self.ancillary:
+            if level != socket.IPPROTO_IPV6:
+                continue
+            if kind == socket.IPV6_HOPLIMIT:
+                (hop_limit,) = struct.unpack("=i", data)
+            elif kind == socket.IPV6_PKTINFO:
+                destination = IPv6Address(data[:16])
+        if self.cut_off:
+            raise Discard(
+                DiscardReason.LENGTH,
+                f"message from {self.source} is longer than {_LONGEST_PACKET} bytes, expected at most 4088",
+            )
+        if destination is None:
+            raise Discard(DiscardReason.IP_HEADER, f"the kernel did not say where the packet from {self.source} went")
+        return Datagram(IPv6Address(self.source), destination, hop_limit, self.message)
+
+
 class Receiver:
     """Hears VRRP on one interface, for one family: unicast to our addresses, and the groups that were joined.
 
@@ -198,35 +263,16 @@ class Receiver:
         except FileNotFoundError:
             return  # There was none.
 
-    def receive(self) -> Datagram | None:
-        """Takes the next packet off the socket; None when there is none, or when the interface is down.
-
-        Raises ``Discard`` for a packet whose IP side is broken; the next call goes on behind it.
-        """
+    def receive(self) -> Ipv4Packet | Ipv6Packet | None:
+        """Takes the next packet off the socket; None when there is none, or when the interface is down."""
         try:
             if self._family == 4:
-                return datagram_from_ipv4(self._socket.recv(_LONGEST_PACKET))
+                return Ipv4Packet(self._socket.recv(_LONGEST_PACKET))
             message, ancillary, flags, sender = self._socket.recvmsg(_LONGEST_PACKET, _ANCILLARY_SPACE)
         except OSError:
             # Nothing there, or an error of the interface (ENETDOWN), which netlink tells in full. Reading it clears it.
             return None
-        hop_limit: int | None = None
-        destination: IPv6Address | None = None
-        for level, kind, data in ancillary:
-            if level != socket.IPPROTO_IPV6:
-                continue
-            if kind == socket.IPV6_HOPLIMIT:
-                (hop_limit,) = struct.unpack("=i", data)
-            elif kind == socket.IPV6_PKTINFO:
-                destination = IPv6Address(data[:16])
-        if flags & socket.MSG_TRUNC:
-            raise Discard(
-                DiscardReason.LENGTH,
-                f"message from {sender[0]} is longer than {_LONGEST_PACKET} bytes, expected at most 4088",
-            )
-        if destination is None:
-            raise Discard(DiscardReason.IP_HEADER, f"the kernel did not say where the packet from {sender[0]} went")
-        return Datagram(source=IPv6Address(sender[0]), destination=destination, hop_limit=hop_limit, message=message)
+        return Ipv6Packet(message, tuple(ancillary), bool(flags & socket.MSG_TRUNC), str(sender[0]))
 
     def fileno(self) -> int:
         """The descriptor to wait on for packets."""

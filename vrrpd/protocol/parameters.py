@@ -60,6 +60,11 @@ class RouterParameters:
         """True for the router that has the addresses as its own."""
         return self.priority == OWNER_PRIORITY
 
+    @property
+    def preempts(self) -> bool:
+        """True for a router that takes over from a lower priority; an address owner always does."""
+        return self.preempt or self.is_owner
+
     def effective_priority(self, weight: int) -> int:
         """The priority with tracked weights added, kept within 1 to 254; the owner's 255 never moves."""
         if self.is_owner:

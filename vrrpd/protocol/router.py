@@ -83,6 +83,21 @@ class VirtualRouter:
         """The address our advertisements come from, where there is one."""
         return self._source
 
+    def hear_again(self, master_down_timer: float) -> None:
+        """Moves the master-down timer of a BACKUP that has accepted the very same advertisement once more.
+
+        That is all that ``handle`` would do: whoever calls this has seen it do so for the same bytes in this state.
+        """
+        backup = self.state
+        assert isinstance(backup, Backup)
+        self.state = Backup(
+            master_down_timer,
+            backup.master_adver_interval,
+            backup.preempt_delay_until,
+            backup.master,
+            backup.master_priority,
+        )
+
     def handle(self, event: Event, now: float) -> list[Action]:
         """Takes one event and returns what is to be done about it, in order."""
         match event:
@@ -146,7 +161,7 @@ class VirtualRouter:
         if now >= master.adver_timer:
             interval = seconds(self.parameters.max_advertise_interval)
             due = master.adver_timer + interval
-            if now - master.adver_timer > self._own_down_interval():
+            if due <= now and now - master.adver_timer > self._own_down_interval():
                 late = now - master.adver_timer
                 actions.append(
                     Notice(
@@ -156,7 +171,13 @@ class VirtualRouter:
                     )
                 )
             # From the due time, not from now, so that the rate does not drift; never a burst to make up for lost time.
-            master = replace(master, adver_timer=due if due > now else now + interval)
+            master = Master(
+                due if due > now else now + interval,
+                master.second_round,
+                master.refresh,
+                master.lower_priority_round,
+                master.lower_priority_answered,
+            )
             actions.append(SendAdvertisement(self.priority))
         if master.second_round is not None and now >= master.second_round:
             master = replace(master, second_round=None)
@@ -199,7 +220,7 @@ class VirtualRouter:
                 notices.append(
                     Notice(NoticeKind.PREEMPT_DELAY_STOPPED, f"preempt_delay stopped: {source} has priority {priority}")
                 )
-        elif self._preempts:
+        elif self.parameters.preempts:
             delay = self.parameters.preempt_delay
             if delay_until is None and delay > 0:
                 delay_until = now + delay
@@ -234,7 +255,7 @@ class VirtualRouter:
         """Accepts an advertisement as the master's: its interval is learned and the master-down timer restarts."""
         interval = self._learned(advertisement)
         self.state = Backup(
-            master_down_timer=now + self._down_interval(interval),
+            master_down_timer=now + self.down_interval(interval),
             master_adver_interval=interval,
             preempt_delay_until=preempt_delay_until,
             master=source,
@@ -273,7 +294,7 @@ class VirtualRouter:
         theirs, ours = advertisement.priority, self.priority
         interval = self._learned(advertisement)
         backup = Backup(
-            master_down_timer=now + self._down_interval(interval),
+            master_down_timer=now + self.down_interval(interval),
             master_adver_interval=interval,
             master=source,
             master_priority=theirs,
@@ -400,13 +421,9 @@ class VirtualRouter:
 
     def _backup(self, now: float) -> Backup:
         interval = self.parameters.max_advertise_interval
-        return Backup(master_down_timer=now + self._down_interval(interval), master_adver_interval=interval)
+        return Backup(master_down_timer=now + self.down_interval(interval), master_adver_interval=interval)
 
     # -- arithmetic and small questions ---------------------------------------------------------------------------
-
-    @property
-    def _preempts(self) -> bool:
-        return self.parameters.preempt or self.parameters.is_owner
 
     def _learned(self, advertisement: Advertisement) -> int:
         """Version 3 follows the master's interval (RFC 9568 section 6.4.2), version 2 knows only its own."""
@@ -414,14 +431,15 @@ class VirtualRouter:
             return self.parameters.max_advertise_interval
         return advertisement.max_advertise_interval
 
-    def _down_interval(self, master_adver_interval: int) -> float:
+    def down_interval(self, master_adver_interval: int) -> float:
+        """Master_Down_Interval in seconds for an interval in centiseconds, by the effective priority."""
         parameters = self.parameters
         return master_down_interval(
             parameters.version, self.priority, master_adver_interval, parameters.down_advertisements
         )
 
     def _own_down_interval(self) -> float:
-        return self._down_interval(self.parameters.max_advertise_interval)
+        return self.down_interval(self.parameters.max_advertise_interval)
 
     def _move_down_timer_by_skew(self, priority_before: int) -> None:
         if isinstance(self.state, Backup):
@@ -437,7 +455,7 @@ class VirtualRouter:
         )
         self.state = replace(
             backup,
-            master_down_timer=backup.master_down_timer - was + self._down_interval(interval),
+            master_down_timer=backup.master_down_timer - was + self.down_interval(interval),
             master_adver_interval=interval,
         )
 
@@ -453,7 +471,7 @@ class VirtualRouter:
         if backup.master_priority == 0:
             return f"{backup.master} gave up (priority 0)"
         delay_until = backup.preempt_delay_until
-        preempting = self._preempts and (delay_until is None or delay_until <= backup.master_down_timer)
+        preempting = self.parameters.preempts and (delay_until is None or delay_until <= backup.master_down_timer)
         if preempting and backup.master_priority is not None and backup.master_priority < self.priority:
             return f"preempting {backup.master}, which has priority {backup.master_priority}; ours is {self.priority}"
         return f"no advertisement from {backup.master} in time"

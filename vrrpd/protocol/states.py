@@ -68,11 +68,11 @@ class Master:
     @property
     def deadline(self) -> float | None:
         """The earliest of its timers."""
-        return min(
-            timer
-            for timer in (self.adver_timer, self.second_round, self.refresh, self.lower_priority_round)
-            if timer is not None
-        )
+        earliest = self.adver_timer
+        for timer in (self.second_round, self.refresh, self.lower_priority_round):
+            if timer is not None and timer < earliest:
+                earliest = timer
+        return earliest
 
 
 @dataclass(frozen=True, slots=True)
