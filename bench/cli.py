@@ -20,10 +20,10 @@ from typing import Final, NoReturn
 
 from bench import daemons, figures, report
 from bench.daemons import NoSuchDaemon, Program
-from bench.measure import Run, estimate, with_rounds
+from bench.measure import Run, chosen, estimate
 from bench.progress import Progress
 from bench.results import Results, machine
-from bench.scenarios import FULL, QUICK, SCENARIOS, Job
+from bench.scenarios import FAILURES, FULL, QUICK, SCENARIOS, Job
 from bench.stage import RoundFailed, Stage
 from vrrpd.lab import EXIT_UNAVAILABLE, Lab, LabError, LabUnavailable, ensure_privileges
 
@@ -32,6 +32,8 @@ QUICK_SECONDS: Final = 105.0
 """What ``--quick`` may spend on measuring; with start, plots and report that makes less than two minutes."""
 QUIET_LOAD: Final = 0.5
 """A load above this for each core is worth a warning."""
+EVENTS: Final = {event.name.lower(): event for event in FAILURES}
+"""What ``--event`` takes."""
 MEASURED, NOTHING_MEASURED, INTERRUPTED = 0, 1, 130
 
 
@@ -45,8 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (LabUnavailable, NoSuchDaemon) as problem:
         print(f"bench: {problem}", file=sys.stderr)
         return EXIT_UNAVAILABLE
-    jobs = with_rounds(QUICK if options.quick else FULL, options.rounds)
-    jobs = [job for job in jobs if options.only is None or job.scenario.key in options.only]
+    events = None if options.event is None else [EVENTS[name] for name in options.event]
+    jobs = chosen(QUICK if options.quick else FULL, options.only, events, options.rounds)
     settings = {
         "quick": options.quick,
         "seed": options.seed,
@@ -145,6 +147,12 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         choices=[scenario.key for scenario in SCENARIOS],
         help="only this scenario (may be repeated)",
+    )
+    parser.add_argument(
+        "--event",
+        action="append",
+        choices=list(EVENTS),
+        help="of what happens to a master only this (may be repeated)",
     )
     parser.add_argument(
         "--daemon",

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import statistics
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from bench.daemons import Program
 from bench.progress import Progress
 from bench.results import BusySample, EventSample, Results, SteadySample
-from bench.scenarios import BUSY, SINGLE, STEADY, Job
+from bench.scenarios import BUSY, FAILURES, SINGLE, STEADY, Event, Job
 from bench.stage import Round, RoundFailed, RoundVoid, Stage
 
 ATTEMPTS: Final = 3
@@ -115,9 +115,19 @@ def _summary(samples: list[EventSample] | SteadySample | BusySample) -> str:
             return f"ms: {', '.join(told)}"
 
 
-def with_rounds(jobs: Iterable[Job], rounds: int | None) -> list[Job]:
-    """The jobs with another number of rounds."""
-    return [job if rounds is None else dataclasses.replace(job, rounds=rounds) for job in jobs]
+def chosen(
+    jobs: Iterable[Job], scenarios: Collection[str] | None, events: Collection[Event] | None, rounds: int | None
+) -> list[Job]:
+    """The jobs that somebody wants to see, with as many rounds as they want; None takes what there is."""
+    found = []
+    for job in jobs:
+        if scenarios is not None and job.scenario.key not in scenarios:
+            continue
+        kept = job.events if events is None else tuple(event for event in FAILURES if event in events)
+        if job.events and not kept:
+            continue
+        found.append(dataclasses.replace(job, rounds=rounds or job.rounds, events=kept if job.events else job.events))
+    return found
 
 
 def estimate(jobs: Iterable[Job], daemons: int) -> float:

@@ -81,6 +81,8 @@ def _distribution(results: Results, scenario: Scenario, title: str, directory: P
                 label = f"{name} (p50 {percentile(values, 50):.2f} ms)"
                 axis.step(values, shares, where="post", color=colour, label=label)
         axis.set_xscale("symlog", linthresh=0.1)
+        axis.set_xlim(left=min(0, axis.get_xlim()[0]))
+        axis.xaxis.set_major_formatter("{x:g}")
         axis.set_xlabel("overhead, ms")
         axis.set_ylim(0, 101)
         axis.legend(fontsize=7, loc="lower right")
