@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 CORE_TESTS := tests/protocol tests/simulation tests/test_runner.py tests/test_familiar.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check lint types unit core netns keepalived interop demo demo-ramp bench bench-quick bench-micro clean
+.PHONY: help setup test check lint types unit core netns image image-test keepalived interop demo demo-ramp manifests \
+	bench bench-quick bench-micro clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -36,9 +37,16 @@ core: setup  ## the protocol core alone, with its branch coverage (100 % is dema
 netns: setup  ## real daemons in network namespaces
 	$(BIN)/pytest -m netns
 
-test: setup check core  ## everything: style, types, core with coverage, namespaces, keepalived
+test: setup check core  ## everything but the image: style, types, core with coverage, namespaces, keepalived
 	@tools/fetch-keepalived .cache/keepalived || echo "test: going on without keepalived: the tests say what that means"
-	$(BIN)/pytest $(CORE_TESTS:%=--ignore=%)
+	$(BIN)/pytest $(CORE_TESTS:%=--ignore=%) --ignore=tests/image
+
+image:  ## the container image, by docker or podman, or as root on a Debian that has neither
+	tools/build-image
+
+image-test: setup keepalived  ## the image in containers on three nodes (as root on Debian; installs podman)
+	tools/build-image --engine private --for-tests --tag localhost/vrrpd:test
+	$(BIN)/pytest tests/image
 
 keepalived:  ## fetch the distribution's keepalived into .cache, without installing it
 	@tools/fetch-keepalived .cache/keepalived
@@ -52,6 +60,9 @@ demo: setup  ## two routers, a client, three failures: each outage in millisecon
 
 demo-ramp: setup  ## an edge host's tunnel to two ramp nodes, one fails: each outage
 	@$(BIN)/python -m vrrpd.lab.demo_ramp
+
+manifests: setup  ## write the manifests in deploy/ anew
+	$(BIN)/python tools/write-deploy
 
 bench: $(VENV)/.bench keepalived  ## beside keepalived, everything: half an hour or more; a quiet machine is needed
 	@$(BIN)/python -m bench

@@ -77,9 +77,9 @@ def _distribution(results: Results, scenario: Scenario, title: str, directory: P
                 overhead for sample in _samples(results, scenario, event, name) for overhead in sample.overheads_ms
             )
             if values:
-                shares = [100 * (index + 1) / len(values) for index in range(len(values))]
+                shares = [100 * index / len(values) for index in range(len(values) + 1)]
                 label = f"{name} (p50 {percentile(values, 50):.2f} ms)"
-                axis.step(values, shares, where="post", color=colour, label=label)
+                axis.step([values[0], *values], shares, where="post", color=colour, label=label)
         axis.set_xscale("symlog", linthresh=0.1)
         axis.set_xlim(left=min(0, axis.get_xlim()[0]))
         axis.xaxis.set_major_formatter("{x:g}")
@@ -93,6 +93,7 @@ def _distribution(results: Results, scenario: Scenario, title: str, directory: P
 def _outages(results: Results, title: str, directory: Path) -> str:
     figure, panels = _panels(results, SINGLE, title)
     for axis, event in panels:
+        highest = 1.0
         for colour, name in zip(itertools.cycle(COLOURS), results.names, strict=False):
             points = [
                 ((sample.at_ns - results.started_ns) / 60e9, sample.outage_ms)
@@ -101,8 +102,9 @@ def _outages(results: Results, title: str, directory: Path) -> str:
             ]
             if points:
                 axis.plot([x for x, _ in points], [y for _, y in points], "o-", ms=3, lw=0.7, color=colour, label=name)
+                highest = max(highest, *(y for _, y in points))
         axis.set_xlabel("minutes since the start")
-        axis.set_ylim(bottom=0)
+        axis.set_ylim(0, 1.15 * highest)
         axis.legend(fontsize=7)
     panels[0][0].set_ylabel("longest pause in the replies, ms")
     return _save(figure, directory, "outage.png")

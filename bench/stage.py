@@ -10,7 +10,7 @@ import os
 import random
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -31,7 +31,7 @@ from bench.wire import (
 )
 from vrrpd.lab import Bridge, Capture, Host, Lab, LabError
 from vrrpd.lab.frames import Frame
-from vrrpd.lab.probe import Probe, start_responder
+from vrrpd.lab.probe import Gap, Probe, start_responder
 
 T = TypeVar("T")
 
@@ -342,7 +342,8 @@ class Round:
         starts = [at_ns for _, at_ns, _ in self._happened]
         samples = []
         for (event, at_ns, found), until_ns in zip(self._happened, [*starts[1:], time.time_ns()], strict=True):
-            pauses = [gap.milliseconds for gap in gaps if at_ns <= (gap.end_ns or 0) < until_ns]
+            successor = "r1" if event is Event.PREEMPTION else "r2"
+            within = [gap for gap in gaps if at_ns <= (gap.end_ns or 0) < until_ns]
             samples.append(
                 EventSample(
                     self._scenario.key,
@@ -352,10 +353,21 @@ class Round:
                     at_ns,
                     len(self._scenario.addresses),
                     found,
-                    max(pauses, default=None),
+                    longest_pause_ms(within, successor),
                 )
             )
         return samples
+
+
+def longest_pause_ms(gaps: Sequence[Gap], successor: str) -> float | None:
+    """The longest of the pauses up to the successor's first answer; None where it is not among them.
+
+    What pauses later is this machine's scheduler, not the failover.
+    """
+    for index, gap in enumerate(gaps):
+        if gap.after == successor != gap.before:
+            return max(earlier.milliseconds for earlier in gaps[: index + 1])
+    return None
 
 
 def _clock_offset() -> int:

@@ -22,6 +22,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "vrrpd.scripts": ("vrrpd.scripts", MODEL),
     "vrrpd.checks": ("vrrpd.checks", "vrrpd.scripts", MODEL),
     "vrrpd.notify": ("vrrpd.notify", "vrrpd.scripts", MODEL),
+    "vrrpd.manifests": ("vrrpd.manifests", "vrrpd.config"),
     "vrrpd.lab": ("vrrpd.lab", "vrrpd.protocol"),
 }
 """What a module or package may import of the project; those without a row (daemon, cli, ...) may import everything."""

@@ -6,12 +6,14 @@ import json
 import logging
 import os
 from collections.abc import Callable
+from ipaddress import ip_interface
 from pathlib import Path
 
 import pytest
 
 from vrrpd import host, sources
 from vrrpd.cli import main
+from vrrpd.config.host import HostFacts
 from vrrpd.config.keepalived import parse
 from vrrpd.config.model import Configuration
 from vrrpd.config.variables import NAMES
@@ -198,6 +200,18 @@ def test_warnings_about_the_environment_are_told_once_however_often_it_is_read()
     source = EnvironmentSource({**VARIABLES, "OPENSHIFT_HA_SMTP_SERVER": "192.0.2.25"}, explicit=True)
     assert any("no mail is sent" in one.message for one in source.load()[1])
     assert source.load()[1] == ()
+
+
+def test_an_interface_that_was_chosen_once_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    address = ip_interface("192.0.2.11/24")
+    before = HostFacts("node1", {"ens3": (address,)}, "ens3")
+    after = HostFacts("node1", {"ens3": (address,), "eth0": ()}, "ens3")
+    unset = {name: value for name, value in VARIABLES.items() if name != "OPENSHIFT_HA_NETWORK_INTERFACE"}
+    source = EnvironmentSource(unset, explicit=True)
+    for facts in (before, after):
+        monkeypatch.setattr(host, "gather", lambda facts=facts: facts)
+        assert source.load()[0].routers[0].interface == "ens3"
+    assert EnvironmentSource(unset, explicit=True).load()[0].routers[0].interface == "eth0"
 
 
 def test_wrong_variables_of_the_log_are_warnings_beside_a_file() -> None:

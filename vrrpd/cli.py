@@ -1,4 +1,4 @@
-"""The command line: ``vrrpd run``, ``vrrpd config``, ``vrrpd status``.
+"""The command line: ``vrrpd run``, ``vrrpd config``, ``vrrpd status``, ``vrrpd manifest``.
 
 Exit codes: 0 done, 1 the configuration is wrong (or ``status --ready`` says no), 2 the command line is wrong,
 3 the daemon cannot run or cannot be asked here.
@@ -10,19 +10,23 @@ import argparse
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import resource
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
-from vrrpd import __version__, namespaces, rundir
+from vrrpd import __version__, manifests, namespaces, rundir
 from vrrpd.config import environment, render
 from vrrpd.config.model import ConfigurationError
 from vrrpd.config.variables import CHOICES
 from vrrpd.sources import DEFAULT_FILE, EnvironmentSource, FileSource, Source, bad_log_options
 
+PROCESS_NAME_VARIABLE: Final = "VRRPD_PROCESS_NAME"
+"""Set in the container image: the manuals' liveness probe is ``pgrep keepalived``."""
 OK, WRONG_CONFIGURATION, CANNOT_RUN = 0, 1, 3
 
 LOG_OPTIONS: Final = {"--log-format": "VRRPD_LOG_FORMAT", "--log-level": "VRRPD_LOG_LEVEL"}
@@ -38,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return _run(options)
             case "config":
                 return _config(options)
+            case "manifest":
+                return manifests.run(options)
             case _:
                 return _status(options)
     except BrokenPipeError:
@@ -73,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_place(status)
     status.add_argument("--json", action="store_true", help="print JSON (docs/schema/status.schema.json)")
     status.add_argument("--ready", action="store_true", help="print nothing, exit 0 when every router can do its work")
+    manifests.add_command(commands)
     return parser
 
 
@@ -154,7 +161,7 @@ def _run(options: argparse.Namespace) -> int:
         configuration, warnings = source.load()
     except ConfigurationError as error:
         for diagnostic in error.diagnostics:
-            log.error("%s", diagnostic)
+            log.log(logging.ERROR if diagnostic.fatal else logging.WARNING, "%s", diagnostic)
         return WRONG_CONFIGURATION
     if isinstance(source, FileSource):
         warnings += bad_log_options(os.environ)
@@ -172,6 +179,7 @@ def _run(options: argparse.Namespace) -> int:
         log.error("this process lacks %s: run vrrpd as root, or grant it", " and ".join(missing))
         return CANNOT_RUN
     _raise_descriptor_limit()
+    _name_process(os.environ.get(PROCESS_NAME_VARIABLE) or "vrrpd")
     source.leave_a_copy(configuration)
 
     async def run() -> None:
@@ -235,3 +243,9 @@ def _raise_descriptor_limit() -> None:
     wanted = 65536 if hard == resource.RLIM_INFINITY else min(65536, hard)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _name_process(name: str) -> None:
+    """Sets what ``ps`` and ``pgrep`` show, however the daemon was started; the kernel keeps the first 15 bytes."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/comm").write_text(name)

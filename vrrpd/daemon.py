@@ -27,10 +27,12 @@ from vrrpd.control import ControlServer
 from vrrpd.journal import Journal
 from vrrpd.links import Link
 from vrrpd.net.dataplane import LinuxDataplane
+from vrrpd.net.firewall import Firewall
 from vrrpd.net.interfaces import AddressRemoved, InterfaceAddress, InterfaceTable, LinkRemoved, Overrun, lost_with
 from vrrpd.net.netlink import InterfaceMonitor, encode_remove, encode_restore
 from vrrpd.net.timer import DeadlineQueue, KernelTimer
 from vrrpd.notify import Notifier
+from vrrpd.orphans import OrphanReaper
 from vrrpd.protocol.actions import Notice, NoticeKind, StateChanged, StateName
 from vrrpd.protocol.datagram import IPAddress
 from vrrpd.protocol.discard import Discard
@@ -92,6 +94,7 @@ class Daemon:
         self._table = InterfaceTable()
         self._tasks: set[asyncio.Task[None]] = set()
         self._control: ControlServer | None = None
+        self._orphans: OrphanReaper | None = None
 
     # -- life -----------------------------------------------------------------------------------------------------
 
@@ -104,6 +107,8 @@ class Daemon:
         try:
             for number in (signal.SIGTERM, signal.SIGINT):
                 self._loop.add_signal_handler(number, self._stopping.set)
+            # The image's start script holds SIGTERM back until here.
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
             self._loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self._reload()))
             await self._start()
             await self._stopping.wait()
@@ -122,8 +127,13 @@ class Daemon:
             raise StartupError(f"cannot open the kernel's interfaces: {error.strerror}") from error
 
     async def _start(self) -> None:
-        self._scripts = ScriptRunner()
+        # In a pod, scripts look for its variables as they always did; otherwise they get a clean environment.
+        self._scripts = ScriptRunner(os.environ if self._configuration.source == ENVIRONMENT else None)
+        if os.getpid() == 1:
+            self._orphans = OrphanReaper(lambda pid: pid == self._scripts.helper_pid)
+            self._orphans.start()
         self._notifier = Notifier(self._scripts)
+        self._firewall = Firewall(self._scripts)
         self._scheduler = CheckScheduler(self._configuration.checks, self._scripts, self._check_changed)
         self._scheduler.start()
         self._surroundings = Surroundings(
@@ -148,8 +158,15 @@ class Daemon:
             unit.start()
         self._settle_all()
         await self._start_scripts()
+        self._apply_firewall()
         await self._open_control()
         _log.info("vrrpd %s runs %d virtual routers", vrrpd.__version__, len(self._units))
+
+    def _apply_firewall(self) -> None:
+        families = frozenset(
+            virtual.address.version for router in self._configuration.routers for virtual in router.all_addresses
+        )
+        self._firewall.apply(self._configuration.settings.firewall, families)
 
     async def _start_scripts(self) -> None:
         try:
@@ -163,7 +180,8 @@ class Daemon:
         for unit in self._units.values():
             unit.stop("shutdown")
         self._settle()
-        await self._notifier.stop(self._clock() + STOP_SCRIPTS_LIMIT)
+        deadline = self._clock() + STOP_SCRIPTS_LIMIT
+        await asyncio.gather(self._notifier.stop(deadline), self._firewall.close(deadline))
         await self._scheduler.close()
         await self._scripts.close(0.0)
 
@@ -176,6 +194,8 @@ class Daemon:
             retry.cancel()
         if self._control is not None:
             self._control.close()
+        if self._orphans is not None:
+            self._orphans.close()
         for link in self._links.values():
             link.close()
         for unit in self._units.values():
@@ -524,6 +544,7 @@ class Daemon:
         self._take_configuration()
         affected = self._read_interfaces_again()
         self._scheduler.apply(configuration.checks)
+        self._apply_firewall()
         wanted = {router_key(router): router for router in configuration.routers}
         removed = [unit for key, unit in self._units.items() if key not in wanted]
         for unit in removed:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from vrrpd.config import environment, keepalived, render
+from vrrpd.config.host import HostFacts
 from vrrpd.config.model import Configuration, ConfigurationError, Diagnostic
 from vrrpd.config.spread import Spread
 from vrrpd.config.variables import CHOICES, ENVIRONMENT
@@ -82,16 +83,27 @@ class EnvironmentSource:
         self._strict = strict
         self._copy = Path(copy)
         self._told: set[Diagnostic] = set()
+        self._has_copy = False
 
     def load(self) -> Loaded:
         """See ``Source``; warnings are given once however often it is asked, as nobody can change the variables."""
         from vrrpd import host  # netlink, which takes a while and a file does not need
 
-        configuration, warnings = environment.load(self._variables, host.gather())
+        facts = host.gather()
+        configuration, warnings = environment.load(self._variables, facts)
         _judged((configuration, warnings := (*warnings, *self._other_source())), self._strict)
+        self._stay_on(configuration.routers[0].interface, facts)
+        if self._has_copy:
+            with contextlib.suppress(OSError):
+                self._write_copy(configuration)
         new = tuple(warning for warning in warnings if warning not in self._told)
         self._told.update(new)
         return configuration, new
+
+    def _stay_on(self, interface: str, facts: HostFacts) -> None:
+        """Keeps to an interface that was chosen for want of a variable: one that comes later changes nothing."""
+        if interface in facts.interfaces and not self._variables.get(environment.INTERFACE, "").strip():
+            self._variables[environment.INTERFACE] = interface
 
     def _other_source(self) -> tuple[Diagnostic, ...]:
         """A warning when there is a file, too, and nobody has said which of them counts."""
@@ -125,11 +137,15 @@ class EnvironmentSource:
             if not _is_a_copy(self._copy):
                 _log.warning("the effective configuration is not written: %s is somebody's own file", self._copy)
                 return
-            _write(self._copy, HEADER + render.to_keepalived_conf(configuration))
+            self._write_copy(configuration)
         except OSError as error:
             _log.warning("the effective configuration is not written to %s: %s", self._copy, error.strerror or error)
         else:
+            self._has_copy = True
             _log.info("the effective configuration is in %s", self._copy)
+
+    def _write_copy(self, configuration: Configuration) -> None:
+        _write(self._copy, HEADER + render.to_keepalived_conf(configuration))
 
 
 def bad_log_options(variables: Mapping[str, str]) -> tuple[Diagnostic, ...]:

@@ -684,7 +684,7 @@ def test_version_2_leaves_ipv6_groups_at_3_without_authentication() -> None:
 def test_version_2_needs_the_offset_and_says_why() -> None:
     (problem,) = wrong(VRRPD_VERSION="2")
     assert problem.startswith(
-        "OPENSHIFT_HA_VRRP_ID_OFFSET is not set, with VRRPD_VERSION=2 expected the one that the old"
+        "OPENSHIFT_HA_VRRP_ID_OFFSET is not set, expected with VRRPD_VERSION=2 the one that the old"
     )
     assert problem.endswith("old and new pods do not hear each other and both hold the addresses")
 
@@ -889,6 +889,10 @@ def test_a_likely_environment_reads_back_as_the_configuration_that_is_printed(
     environment: dict[str, str], facts: HostFacts
 ) -> None:
     check_any(environment, facts)
+
+
+def test_version_2_without_addresses_and_offset_is_named_errors() -> None:
+    assert not check_any({"VRRPD_VERSION": "2", "OPENSHIFT_HA_VIRTUAL_IPS": ""}, HostFacts())
 
 
 def test_most_likely_environments_are_configurations() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.netns.daemons import SOURCE, VRRPD, Daemon, Daemons, entered
+from tests.netns.daemons import SOURCE, VRRPD, Daemon, Daemons, entered, script
 from vrrpd.config.variables import NAMES
 from vrrpd.lab import Bridge, Host, Lab, wait_until
 
@@ -87,6 +88,8 @@ def test_a_node_whose_interface_comes_late_takes_its_address_for_check_and_prior
     wait_until(lambda: "192.0.2.7 port 81" in daemon.check(check)["last_result"], what="the check's new target")
     daemon.wait_for(lambda router: router["priority"]["configured"] == 244, "the second rank", name)
     assert "the addresses of this node have changed: reading the environment again" in daemon.log
+    copy = Path(f"/proc/{daemon.process.pid}/root/etc/keepalived/keepalived.conf").read_text()
+    assert "tcp_check 192.0.2.7 81" in copy
 
 
 def test_two_configurations_run_side_by_side_on_one_node(r1: Host, daemons: Daemons) -> None:
@@ -118,13 +121,25 @@ def test_a_node_that_is_its_only_peer_serves_alone_and_sends_nothing(r1: Host, l
 
 
 def test_errors_of_the_environment_are_named_all_at_once_and_nothing_runs(r1: Host) -> None:
-    environment = variables(OPENSHIFT_HA_MONITOR_PORT="http", OPENSHIFT_HA_VRRP_ID_OFFSET="300")
+    environment = variables(
+        OPENSHIFT_HA_MONITOR_PORT="http", OPENSHIFT_HA_VRRP_ID_OFFSET="300", VRRPD_LOG_FORMAT="json"
+    )
     done = r1.call(
         lambda: subprocess.run(
             [*VRRPD, "run"], env=environment, cwd=SOURCE, capture_output=True, text=True, timeout=20, check=False
         )
     )
     assert done.returncode == 1
-    assert "OPENSHIFT_HA_MONITOR_PORT is http, expected a whole number from 0 to 65535" in done.stderr
-    assert "OPENSHIFT_HA_VRRP_ID_OFFSET is 300, expected a whole number from 0 to 255" in done.stderr
-    assert "Traceback" not in done.stderr
+    messages = [line["message"] for line in map(json.loads, done.stderr.splitlines()) if line["level"] == "error"]
+    assert messages == [
+        "environment: OPENSHIFT_HA_VRRP_ID_OFFSET is 300, expected a whole number from 0 to 255",
+        "environment: OPENSHIFT_HA_MONITOR_PORT is http, expected a whole number from 0 to 65535",
+    ]
+
+
+def test_scripts_see_the_variables_of_the_pod(r1: Host, daemons: Daemons, tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    notify = script(tmp_path / "notify.sh", f'echo "$3 on $NODE_NAME" >> {told}')
+    daemon = start(daemons, r1, OPENSHIFT_HA_NOTIFY_SCRIPT=str(notify), NODE_NAME="node-1")
+    daemon.wait_for_state("MASTER", "OpenShift_IPFailover_VIP_1")
+    wait_until(lambda: told.exists() and "MASTER on node-1" in told.read_text(), what="the notify script")

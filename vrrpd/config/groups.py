@@ -114,7 +114,7 @@ def _ids(variables: Variables, with_old_pods: bool, names: Sequence[str]) -> lis
     """The virtual router ids that there are for groups of these names, in order: perhaps fewer, which is an error."""
     if with_old_pods and not variables.given(OFFSET):
         variables.error(
-            f"{OFFSET} is not set, with VRRPD_VERSION=2 expected the one that the old pods use (0 in the manuals, 10 "
+            f"{OFFSET} is not set, expected with VRRPD_VERSION=2 the one that the old pods use (0 in the manuals, 10 "
             "in newer images): with other ids old and new pods do not hear each other and both hold the addresses"
         )
     excluded = set()
