@@ -7,7 +7,7 @@ CORE_TESTS := tests/protocol tests/simulation tests/test_runner.py tests/test_fa
 
 .DEFAULT_GOAL := help
 .PHONY: help setup test check lint types unit core netns image image-test keepalived interop demo demo-ramp manifests \
-	clean
+	bench bench-quick bench-micro clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -63,6 +63,19 @@ demo-ramp: setup  ## an edge host's tunnel to two ramp nodes, one fails: each ou
 
 manifests: setup  ## write the manifests in deploy/ anew
 	$(BIN)/python tools/write-deploy
+
+bench: $(VENV)/.bench keepalived  ## beside keepalived, everything: half an hour or more; a quiet machine is needed
+	@$(BIN)/python -m bench
+
+bench-quick: $(VENV)/.bench keepalived  ## beside keepalived, a round or so of everything: two minutes
+	@$(BIN)/python -m bench --quick
+
+bench-micro: $(VENV)/.bench  ## the parts of the way of one advertisement, without a network
+	$(BIN)/pytest bench/test_micro.py
+
+$(VENV)/.bench: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@touch $@
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) .cache build *.egg-info .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis

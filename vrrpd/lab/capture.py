@@ -12,6 +12,7 @@ import select
 import socket
 import struct
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Final, Self
@@ -73,7 +74,10 @@ class Capture:
 
     def __init__(self, namespace: Namespace, bridge: str, everything: bool = False) -> None:
         self._socket: Final = namespace.call(lambda: _open(bridge, everything))
+        # What is read is parsed when somebody asks for it: a burst shall not cost the hosts their processor.
+        self._unparsed: Final[deque[tuple[int, bytes]]] = deque()
         self._frames: Final[list[Frame]] = []
+        self._parsing: Final = threading.Lock()
         self._dropped = 0
         self._failure: Exception | None = None
         self._stop_reader, self._stop = os.pipe2(os.O_CLOEXEC)
@@ -121,7 +125,7 @@ class Capture:
             for level, kind, value in ancillary:
                 if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPNS):
                     seconds, nanoseconds = struct.unpack("@ll", value)
-                    self._frames.append(Frame(seconds * 1_000_000_000 + nanoseconds, data, parse(data)))
+                    self._unparsed.append((seconds * 1_000_000_000 + nanoseconds, data))
 
     def _count_drops(self) -> None:
         # Reading the statistics resets them.
@@ -142,11 +146,17 @@ class Capture:
             raise LabError(f"the capture broke off: {self._failure}") from self._failure
         if dropped := self.dropped:
             raise LabError(f"the capture lost {dropped} frames: this machine is too busy")
-        return list(self._frames)
+        with self._parsing:
+            while self._unparsed:
+                time_ns, data = self._unparsed.popleft()
+                self._frames.append(Frame(time_ns, data, parse(data)))
+            return list(self._frames)
 
     def clear(self) -> None:
         """Forget what was captured so far."""
-        self._frames.clear()
+        with self._parsing:
+            self._unparsed.clear()
+            self._frames.clear()
 
     def wait_for(self, predicate: Callable[[Frame], bool], timeout: float = 5.0, what: str = "a frame") -> Frame:
         """Wait for the first frame, from the beginning of the capture, for which ``predicate`` is true."""

@@ -124,6 +124,10 @@ class Probe:
 
         wait_until(look, timeout, f"{wanted} to answer the {self._process.name}")
 
+    def close(self) -> None:
+        """Stop asking, whatever has come of it. May be called twice."""
+        self._process.close()
+
     def stop(self) -> Summary:
         """Stop asking and return the sums; a silence that lasts is among the gaps, without an end."""
         if self._process.stop() != 0:
