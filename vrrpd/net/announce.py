@@ -11,7 +11,8 @@ from collections import deque
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
-from vrrpd.config.model import IPAddress
+from vrrpd.protocol.datagram import IPAddress
+from vrrpd.protocol.packet import internet_checksum
 
 _BROADCAST: Final = b"\xff" * 6
 _ALL_NODES: Final = IPv6Address("ff02::1").packed
@@ -50,7 +51,7 @@ def unsolicited_na(mac: bytes, address: IPv6Address) -> bytes:
         + mac
     )
     pseudo_header = address.packed + _ALL_NODES + len(body).to_bytes(4, "big") + bytes((0, 0, 0, _ICMPV6))
-    checksum = _internet_checksum(pseudo_header + body)
+    checksum = internet_checksum(pseudo_header + body)
     return b"".join(
         (
             _ALL_NODES_MAC + mac + b"\x86\xdd",
@@ -69,14 +70,6 @@ def announcement(mac: bytes, address: IPAddress) -> bytes:
 def _check(mac: bytes) -> None:
     if len(mac) != 6:
         raise ValueError(f"hardware address has {len(mac)} bytes, expected 6 (Ethernet)")
-
-
-def _internet_checksum(data: bytes) -> int:
-    """Computes the checksum of RFC 1071 over an even number of bytes."""
-    total = sum(int.from_bytes(data[i : i + 2], "big") for i in range(0, len(data), 2))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return total ^ 0xFFFF
 
 
 class FrameSender:

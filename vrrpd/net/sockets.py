@@ -17,10 +17,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final, Literal, TypeAlias
 
-from vrrpd.protocol.datagram import VRRP_PROTOCOL, Datagram, datagram_from_ipv4
+from vrrpd.protocol.datagram import VRRP_PROTOCOL, Datagram, IPAddress, datagram_from_ipv4
 from vrrpd.protocol.discard import Discard, DiscardReason
-
-IPAddress: TypeAlias = IPv4Address | IPv6Address
 
 TRAFFIC_CLASS: Final = 0xC0
 """TOS / traffic class "internetwork control", as every VRRP implementation sends it."""
