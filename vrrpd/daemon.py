@@ -30,7 +30,7 @@ from vrrpd.net.firewall import Firewall
 from vrrpd.net.interfaces import AddressAdded, AddressRemoved, InterfaceTable, LinkRemoved, Overrun
 from vrrpd.net.netlink import InterfaceMonitor
 from vrrpd.net.timer import DeadlineQueue, KernelTimer
-from vrrpd.notify import Notifier
+from vrrpd.notify import STOP_LIMIT, Notifier
 from vrrpd.orphans import OrphanReaper
 from vrrpd.protocol.datagram import IPAddress
 from vrrpd.reports import Reports
@@ -47,8 +47,6 @@ HOST_SETTLING_TIME: Final = 0.2
 """Seconds from a change of the host's own addresses until the environment is read again: several come together."""
 ROUTERS_PER_BATCH: Final = 16
 """Routers that are due together share one netlink batch, but the first ones do not wait for the last of hundreds."""
-STOP_SCRIPTS_LIMIT: Final = 0.7
-"""Seconds that notify_stop scripts may take, so that SIGTERM to exit stays under a second."""
 ROUTERS_PER_STATUS_SLICE: Final = 16
 """Routers described in one go: a status request never delays an advertisement by more than these take."""
 
@@ -176,7 +174,7 @@ class Daemon:
         for unit in self._units.values():
             unit.stop("shutdown")
         self._settle()
-        deadline = self._clock() + STOP_SCRIPTS_LIMIT
+        deadline = self._clock() + STOP_LIMIT
         await asyncio.gather(self._notifier.stop(deadline), self._firewall.close(deadline))
         await self._scheduler.close()
         await self._scripts.close(0.0)

@@ -25,7 +25,7 @@ QUEUE_LIMIT: Final = 16
 """State changes of a router that may wait; when there are more, all but the newest are dropped."""
 
 STOP_LIMIT: Final = 0.7
-"""Seconds that a shutdown waits for notify scripts, all in all."""
+"""Seconds that a shutdown waits for notify scripts, all in all: SIGTERM to exit stays under a second."""
 
 _KILL_LIMIT: Final = 1.0
 """Seconds after its time limit for which a script that does not die holds up the ones behind it."""
