@@ -181,8 +181,6 @@ DEFECTS = (
     Defect("takes over in time", VirtualRouter, "down_interval", twice_as_long, CRASH),
     Defect("no MASTER is silent", VirtualRouter, "handle", without(SendAdvertisement), CRASH),
     Defect("one rightful MASTER", VirtualRouter, "_preempt", humble, ("at 6.5 reload 1 51 priority=220", "whole 8")),
-    Defect(
-        "one rightful MASTER", VirtualRouter, "handle", never_recovering, ("at 6 check-fails 0", "whole 8")
-    ),
+    Defect("one rightful MASTER", VirtualRouter, "handle", never_recovering, ("at 6 check-fails 0", "whole 8")),
     Defect("quiet stays quiet", Runner, "expire", restless, ("whole 0.1",)),
 )

@@ -26,17 +26,7 @@ EPISODES: Final = (8, 14)
 def generate(seed: int) -> Scenario:
     """Makes a scenario."""
     chance = random.Random(seed)
-    size = chance.random()
-    if size < 0.005:
-        nodes, groups, episodes = chance.randint(10, 50), 1, 2
-    elif size < 0.01:
-        nodes, groups, episodes = chance.randint(2, 3), chance.randint(20, 254), 2
-    elif size < 0.03:
-        nodes, groups, episodes = chance.randint(6, 9), chance.randint(1, 4), 5
-    else:
-        nodes = chance.choice([2, 2, 2, 3, 3, 4, 5])
-        groups = chance.choice([1, 1, 1, 2, 2, 3]) if nodes < 5 else 1
-        episodes = chance.randint(*EPISODES)
+    nodes, groups, episodes = size_of(chance)
     base = chance.choice([10, 20, 50, 100, 100, 100, 300])
     plans = [_group(chance, vrid, base, nodes) for vrid in chance.sample(range(1, 256), groups)]
     machines = tuple(
@@ -55,9 +45,21 @@ def generate(seed: int) -> Scenario:
         timer_lateness=chance.choice([0.0, 0.0, 0.001, 0.005]),
         news_delay=chance.choice([0.0, 0.0, 0.002]),
     )
-    return Scenario(
-        seed, quality, machines, tuple(_episode(chance, plans, base, number) for number in range(episodes))
-    )
+    return Scenario(seed, quality, machines, tuple(_episode(chance, plans, base, number) for number in range(episodes)))
+
+
+def size_of(chance: random.Random) -> tuple[int, int, int]:
+    """How many nodes, groups and episodes there are: the first thing that is drawn."""
+    size = chance.random()
+    if size < 0.005:
+        return chance.randint(10, 50), 1, 2
+    if size < 0.01:
+        return chance.randint(2, 3), chance.randint(20, 254), 2
+    if size < 0.03:
+        return chance.randint(6, 9), chance.randint(1, 4), 5
+    nodes = chance.choice([2, 2, 2, 3, 3, 4, 5])
+    groups = chance.choice([1, 1, 1, 2, 2, 3]) if nodes < 5 else 1
+    return nodes, groups, chance.randint(*EPISODES)
 
 
 def _group(chance: random.Random, vrid: int, base: int, nodes: int) -> list[RouterPlan]:

@@ -166,8 +166,8 @@ class BoundedAdvertisements:
     """In no second of its clock does a router send more than it may.
 
     It may send one advertisement for each of its intervals and one more for the ends of that second; one for each
-    change of its state and each reload, the one under way included; and answers, of which there are ``ANSWERS_PER_SECOND`` in the router's own
-    seconds, two of which any second can touch.
+    change of its state and each reload, the one under way included; and answers, of which there are
+    ``ANSWERS_PER_SECOND`` in the router's own seconds, two of which any second can touch.
     """
 
     name = "advertisements are bounded"

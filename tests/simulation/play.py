@@ -201,7 +201,7 @@ class Play:
                 interval = interval if version is Version.V2 else interval * 2
                 priority = 254
                 self.intervals[plan.vrid].add(interval)
-        if kind == "junk" or version is Version.V2 and plan.family == 6:
+        if kind == "junk" or (version is Version.V2 and plan.family == 6):
             message = bytes([version << 4 | 1, plan.vrid]) + chance.randbytes(chance.randrange(40))
         else:
             advertised = Advertisement(version, plan.vrid, priority, interval, plan.addresses)

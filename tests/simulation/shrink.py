@@ -8,12 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final, TypeVar
 
 from tests.simulation.lan import PERFECT
-from tests.simulation.scenario import Episode, Scenario
+from tests.simulation.plan import RouterPlan
+from tests.simulation.scenario import Episode, Operation, Scenario
 
 MOST_RUNS: Final = 2000
+SIMPLER: Final[tuple[Callable[[RouterPlan], RouterPlan], ...]] = (
+    lambda plan: replace(plan, moments=False),
+    lambda plan: replace(plan, vips=1),
+    lambda plan: replace(plan, preempt_delay=0.0),
+    lambda plan: replace(plan, preempt=True),
+)
+"""What a router may have less of."""
 
 Thing = TypeVar("Thing")
 
@@ -57,18 +66,15 @@ class Shrinker:
         return True
 
     def _drop_episodes(self) -> None:
-        _reduce(
-            self._best.episodes, lambda kept: self._try(replace(self._best, episodes=tuple(kept)))
-        )
+        _reduce(self._best.episodes, lambda kept: self._try(replace(self._best, episodes=tuple(kept))))
 
     def _drop_operations(self) -> None:
         for position in range(len(self._best.episodes)):
-            episode = self._best.episodes[position]
-            self._with(position, replace(episode, lost=()))
-            _reduce(
-                episode.operations,
-                lambda kept, at=position: self._with(at, replace(self._best.episodes[at], operations=tuple(kept))),
-            )
+            self._with(position, replace(self._best.episodes[position], lost=()))
+            _reduce(self._best.episodes[position].operations, partial(self._with_operations, position))
+
+    def _with_operations(self, position: int, kept: list[Operation]) -> bool:
+        return self._with(position, replace(self._best.episodes[position], operations=tuple(kept)))
 
     def _with(self, position: int, episode: Episode) -> bool:
         episodes = list(self._best.episodes)
@@ -95,10 +101,8 @@ class Shrinker:
         for position in range(len(self._best.nodes)):
             node = self._best.nodes[position]
             plain = [replace(node, rate=1.0, uptime=0.0)]
-            plain += [
-                replace(node, routers=tuple(replace(plan, **{name: value}) for plan in node.routers))
-                for name, value in (("moments", False), ("vips", 1), ("preempt_delay", 0.0), ("preempt", True))
-            ]
+            for simpler in SIMPLER:
+                plain.append(replace(node, routers=tuple(simpler(plan) for plan in node.routers)))
             for candidate in plain:
                 nodes = list(self._best.nodes)
                 if candidate != nodes[position]:

@@ -1,4 +1,4 @@
-"""Every invariant is seen to fail on a build that is broken for it, and to hold on the same story without the defect."""
+"""Every invariant is seen to fail on a build that is broken for it, and to hold on the same story without that."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import pytest
 
 from tests.simulation import invariants
 from tests.simulation.broken import DEFECTS, Defect
-from tests.simulation.hunt import failure, kind
 from tests.simulation.episodes import generate
+from tests.simulation.hunt import failure, kind
 from tests.simulation.invariants import Violation
 from tests.simulation.play import play
 from tests.simulation.scenario import parse
@@ -38,8 +38,8 @@ def test_a_finding_is_shrunk_to_a_short_scenario_that_fails_the_same_way() -> No
         short = Shrinker(lambda candidate: kind(failure(candidate)) == defect.invariant).shrink(long)
         assert kind(failure(parse(str(short)))) == defect.invariant
     assert len(long.episodes) > 5
-    assert len(short.episodes) == 1
+    assert len(short.episodes) <= 2
     assert len(short.nodes) == 2
     assert sum(len(node.routers) for node in short.nodes) == 2
-    assert len(short.episodes[0].operations) <= 4
+    assert sum(len(episode.operations) for episode in short.episodes) <= 3
     assert failure(short) is None

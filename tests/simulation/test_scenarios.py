@@ -25,7 +25,9 @@ def test_the_story_goes_as_it_is_told(scenario: Path) -> None:
 
 def test_every_transcript_belongs_to_a_story() -> None:
     assert len(SCENARIOS) >= 20
-    assert sorted((Path(__file__).parent / "scenarios").glob("*.transcript")) == [golden_file(path) for path in SCENARIOS]
+    assert sorted((Path(__file__).parent / "scenarios").glob("*.transcript")) == [
+        golden_file(path) for path in SCENARIOS
+    ]
 
 
 @pytest.mark.parametrize(
@@ -46,9 +48,7 @@ def test_a_text_that_is_no_scenario_is_refused_with_its_line(text: str, problem:
     assert problem in str(error.value)
 
 
-def test_a_scenario_can_be_played_from_the_command_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_scenario_can_be_played_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     story = next(path for path in SCENARIOS if path.stem == "crash_of_the_master")
     assert main([str(story)]) == 0
     printed = capsys.readouterr()

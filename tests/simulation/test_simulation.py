@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import subprocess
 import sys
 
 import pytest
 
-from tests.simulation.episodes import generate
+from tests.simulation.episodes import generate, size_of
 from tests.simulation.hunt import play_seeds
 from tests.simulation.play import play
 from tests.simulation.scenario import STORMS, VERBS, parse
@@ -45,7 +46,9 @@ def test_the_same_seed_gives_the_same_trace_in_every_process() -> None:
 
 
 def test_the_seeds_of_ci_do_everything_that_can_be_done() -> None:
-    done = {operation.verb for seed in range(1, 300) for each in generate(seed).episodes for operation in each.operations}
+    done = {
+        operation.verb for seed in range(1, 300) for each in generate(seed).episodes for operation in each.operations
+    }
     expected = {verb for verb in VERBS if verb != "storm"} | {f"storm {kind}" for kind in STORMS}
     assert done == expected
 
@@ -57,10 +60,10 @@ def test_scenarios_survive_being_written_and_read() -> None:
 
 
 def test_the_lans_are_from_2_to_50_nodes_and_from_1_to_254_routers() -> None:
-    scenarios = [generate(seed) for seed in range(1, 1001)]
-    nodes = sorted(len(scenario.nodes) for scenario in scenarios)
-    groups = sorted(len(scenario.nodes[0].routers) for scenario in scenarios)
+    sizes = [size_of(random.Random(seed)) for seed in range(1, 1001)]
+    nodes, groups = (sorted(size[position] for size in sizes) for position in (0, 1))
     assert (nodes[0], groups[0]) == (2, 1)
     assert nodes[-1] >= 40
     assert groups[-1] >= 200
     assert nodes[500] <= 4
+    assert [len(generate(seed).nodes) for seed in range(1, 9)] == [nodes for nodes, _, _ in sizes[:8]]
