@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 
 from vrrpd.protocol.datagram import Datagram
 
-MAXIMUM_EVENTS: Final = 5_000_000
+MAXIMUM_EVENTS: Final = 500_000
 """A run that needs more than this many events is a storm, not a simulation."""
 
 
