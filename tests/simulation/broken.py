@@ -118,11 +118,11 @@ def stubborn(method: Callable[..., list[Action]]) -> Callable[..., list[Action]]
 def mute(expire: Callable[..., None]) -> Callable[..., None]:
     """Stops to advertise after a while, and says that it does not."""
 
-    def broken(self: Runner) -> None:
+    def broken(self: Runner, *moment: float) -> None:
         if isinstance(self.router.state, Master) and self.statistics.advertisements_sent > 3:
             self.router.state = replace(self.router.state, adver_timer=self.router.state.adver_timer + 1.0)
         else:
-            expire(self)
+            expire(self, *moment)
 
     return broken
 
@@ -149,8 +149,8 @@ def never_recovering(handle: Callable[..., list[Action]]) -> Callable[..., list[
 def restless(expire: Callable[..., None]) -> Callable[..., None]:
     """Gives up for no reason."""
 
-    def broken(self: Runner) -> None:
-        expire(self)
+    def broken(self: Runner, *moment: float) -> None:
+        expire(self, *moment)
         if self.statistics.advertisements_sent == 3:
             self.deliver(FaultsChanged((CHECK,)))
 

@@ -43,6 +43,11 @@ def skew(router: SimulatedRouter, interval: int) -> float:
     return share if router.plan.version is Version.V2 else share * interval / 100
 
 
+def skew_step(router: SimulatedRouter, interval: int) -> float:
+    """By how much the next priority waits less: seconds of the router's clock."""
+    return 1 / 256 if router.plan.version is Version.V2 else interval / 100 / 256
+
+
 def master_down(router: SimulatedRouter, interval: int) -> float:
     """Three intervals (centiseconds) and one skew: seconds of the router's clock."""
     return 3 * interval / 100 + skew(router, interval)
@@ -209,8 +214,9 @@ class BoundedAdvertisements:
 class NoSilentMaster:
     """Whoever is MASTER and runs has sent an advertisement within its own interval by its own clock.
 
-    The bound is that interval and how late a timer may be (RFC 9568 section 6.4.3). A process that was stopped is
-    late by right, and must send at once when it goes on.
+    The bound is that interval and how late a timer may be (RFC 9568 section 6.4.3); the first one is due when the
+    takeover was, however much earlier that was decided. A process that was stopped is late by right, and must send at
+    once when it goes on.
     """
 
     name = "no MASTER is silent"
@@ -230,7 +236,7 @@ class NoSilentMaster:
     def review(self, router: SimulatedRouter) -> None:
         """The router is something else now, or somewhere else."""
         if router.alive and router.is_master and not router.node.paused:
-            self._alarms.set(max(self._lan.now, self._bound(router)), router)
+            self._alarms.set(max(self._lan.now, router.held_until, self._bound(router)), router)
         else:
             self._alarms.clear(router)
             if not router.alive:
@@ -325,7 +331,8 @@ class TakesOverInTime:
     The master-down interval is that of RFC 9568 section 6.1 for the interval heard last (version 2: its own), from the
     last advertisement that it had to follow; after a farewell it is the skew time. It has to follow its own priority
     and better ones, with ``nopreempt`` everybody, and for ``preempt_delay`` from the first worse one the worse ones.
-    Later means: by more than a timer may be late. After a reload nothing is demanded until it has something to follow.
+    Later means: by more than a timer may be late. Sooner means: by more than the daemon decides ahead, which is never
+    more than the next higher priority would be ahead; the advertisement leaves at its time. After a reload nothing is demanded until it has something to follow.
     A process that was stopped acts when it goes on.
     """
 
@@ -347,15 +354,16 @@ class TakesOverInTime:
             return
         if state is StateName.MASTER and previous is StateName.BACKUP and waited is not None:
             early = self._due(router, waited) - router.node.clock()
-            if early > ROUNDING:
+            step = skew_step(router, waited.interval)
+            if early > min(router.node.lead, step) + ROUNDING:
                 raise Violation(self.name, self._lan.now, f"{router.name} becomes MASTER {early:.6f} s too early")
         self._alarms.clear(router)
 
-    def heard(self, router: SimulatedRouter, priority: int, interval: int) -> None:
-        """A router has heard an advertisement that it admits."""
+    def heard(self, router: SimulatedRouter, priority: int, interval: int, now: float) -> None:
+        """A router has heard an advertisement that it admits; ``now`` is when it arrived, by the router's clock."""
         if router.runner.state is not StateName.BACKUP:
             return
-        plan, now = router.plan, router.node.clock()
+        plan = router.plan
         waiting = self._waiting.get(router)
         learned = plan.interval if plan.version is Version.V2 else interval
         if priority >= router.runner.router.priority:
@@ -520,9 +528,9 @@ class Referee:
         self.rate.sent(router, self.lan.now)
         self.silence.sent(router)
 
-    def heard(self, router: SimulatedRouter, priority: int, interval: int) -> None:
+    def heard(self, router: SimulatedRouter, priority: int, interval: int, arrival: float) -> None:
         """A router has taken in an advertisement that was admitted."""
-        self.patience.heard(router, priority, interval)
+        self.patience.heard(router, priority, interval, arrival)
 
     def rejected(self, router: SimulatedRouter, before: State, sends: int) -> None:
         """A router has thrown a packet away."""

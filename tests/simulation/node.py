@@ -45,8 +45,8 @@ class Witness(Protocol):
     def sent(self, router: SimulatedRouter, priority: int) -> None:
         """A router sends an advertisement."""
 
-    def heard(self, router: SimulatedRouter, priority: int, interval: int) -> None:
-        """A router has taken in an advertisement that was admitted; ``interval`` is in centiseconds."""
+    def heard(self, router: SimulatedRouter, priority: int, interval: int, arrival: float) -> None:
+        """A router has taken in an advertisement that was admitted; centiseconds, seconds of the node's clock."""
 
     def rejected(self, router: SimulatedRouter, before: State, sends: int) -> None:
         """A router has thrown a packet away; ``before`` and ``sends`` are its state and what it had sent until then."""
@@ -76,7 +76,7 @@ class Nobody:
     def sent(self, router: SimulatedRouter, priority: int) -> None:
         """Nothing."""
 
-    def heard(self, router: SimulatedRouter, priority: int, interval: int) -> None:
+    def heard(self, router: SimulatedRouter, priority: int, interval: int, arrival: float) -> None:
         """Nothing."""
 
     def rejected(self, router: SimulatedRouter, before: State, sends: int) -> None:
@@ -105,6 +105,8 @@ class SimulatedRouter:
         "_packets",
         "announced",
         "changes",
+        "crashed",
+        "held_until",
         "installed",
         "name",
         "node",
@@ -131,6 +133,9 @@ class SimulatedRouter:
         """When which priority was sent, where a transcript is kept."""
         self.changes: list[tuple[float, StateName]] = []
         self.announced = 0
+        self.crashed = False
+        self.held_until = 0.0
+        """Until when what it sends does not leave: it has decided ahead of time."""
         self.wake: float | None = None
         """The earliest time at which a timer of this router is in the heap."""
         self._packets: dict[bytes, Packet] = {}
@@ -146,19 +151,31 @@ class SimulatedRouter:
         """True while its process is there and it belongs to it."""
         return self.node.routers.get(self.plan.vrid) is self
 
+    def prepare(self, message: bytes, destination: IPAddress) -> None:
+        """Needs no preparation."""
+
     def send(self, message: bytes, destination: IPAddress) -> None:
-        """Counts an advertisement and puts it on the wire, if there is a wire."""
-        node, lan = self.node, self.node.lan
+        """Counts an advertisement and puts it on the wire, when it may leave and if there is a wire."""
         self.sends += 1
+        packet = self._packets.get(message)
+        if packet is None:
+            datagram = Datagram(self.node.address(self.plan.family), destination, 255, message)
+            packet = self._packets[message] = packet_of(datagram)
+        if self.held_until > self.node.lan.now:
+            self.node.lan.at_with(self.held_until, self._leave, packet)
+        else:
+            self._leave(packet)
+
+    def _leave(self, packet: Packet) -> None:
+        if self.crashed:
+            return
+        node, lan = self.node, self.node.lan
+        priority = packet.datagram.message[2]
         if lan.tracing:
-            self.sent.append((lan.now, message[2]))
-            lan.log(f"{self.name} sends priority {message[2]}")
-        node.witness.sent(self, message[2])
+            self.sent.append((lan.now, priority))
+            lan.log(f"{self.name} sends priority {priority}")
+        node.witness.sent(self, priority)
         if node.link:
-            packet = self._packets.get(message)
-            if packet is None:
-                datagram = Datagram(node.address(self.plan.family), destination, 255, message)
-                packet = self._packets[message] = packet_of(datagram)
             lan.send(node, packet)
 
     def install(self, only: frozenset[IPAddress] | None) -> None:
@@ -213,6 +230,7 @@ class Node:
         *,
         rate: float = 1.0,
         uptime: float = 0.0,
+        lead: float = 0.0,
         witness: Witness | None = None,
     ) -> None:
         self.lan = lan
@@ -220,6 +238,8 @@ class Node:
         self.name = f"n{index}"
         self.rate = rate
         """How many seconds its clock counts in one second."""
+        self.lead = lead
+        """How long before a takeover the daemon decides it at most; seconds."""
         self.plans = {plan.vrid: plan for plan in plans}
         """The configuration file."""
         self.witness: Witness = Nobody() if witness is None else witness
@@ -234,7 +254,8 @@ class Node:
         self.history: list[SimulatedRouter] = []
         """Every router that ever ran here, those of dead processes included."""
         self._uptime = uptime
-        self._inbox: list[Packet] = []
+        self._inbox: list[tuple[Packet, float]] = []
+        """What waits in the socket, and since when by the node's clock."""
         self._own = {family: (address_of(index, family),) for family in (4, 6)}
         lan.attach(self)
 
@@ -286,6 +307,7 @@ class Node:
         """Cuts the power: nobody says goodbye, and the addresses are gone with the machine."""
         self.lan.log(f"{self.name} crashes")
         for router in self.routers.values():
+            router.crashed = True
             router.installed.clear()
             router.taken.clear()
         self._end(None)
@@ -362,31 +384,32 @@ class Node:
         if not self.link or not self.routers:
             return
         if self.paused:
-            self._inbox.append(packet)
+            self._inbox.append((packet, self.clock()))
         else:
-            self._take_in(packet)
+            self._take_in(packet, self.clock())
 
-    def _take_in(self, packet: Packet) -> None:
+    def _take_in(self, packet: Packet, arrival: float) -> None:
         """Hands a packet to the router it is for, by the two ways that the daemon's link has."""
         router = self.routers.get(packet.vrid) if packet.vrid is not None else None
         if router is None:
             return
         runner = router.runner
-        if runner.hear_again(packet.signature):
-            self.witness.heard(router, packet.datagram.message[2], _interval(packet))
+        if runner.hear_again(packet.signature, arrival):
+            self.witness.heard(router, packet.datagram.message[2], _interval(packet), arrival)
             return
         before, sends, rejections = runner.router.state, router.sends, router.rejections
+        heard = self.clock() if router.is_master else arrival
         datagram = packet.datagram
         try:
             decoded = decode(datagram)
         except Discard as discard:
             runner.reject(datagram.source, discard)
         else:
-            runner.receive(datagram, decoded, self._own[router.plan.family], packet.signature)
+            runner.receive(datagram, decoded, self._own[router.plan.family], packet.signature, arrival)
         if router.rejections != rejections:
             self.witness.rejected(router, before, sends)
         elif runner.state is not StateName.INIT:
-            self.witness.heard(router, datagram.message[2], _interval(packet))
+            self.witness.heard(router, datagram.message[2], _interval(packet), heard)
         self._arm(router)
 
     def _begin(self, router: SimulatedRouter) -> None:
@@ -443,7 +466,10 @@ class Node:
     def _tell_taken(self) -> None:
         for router in self.routers.values() if not self.paused else ():
             if router.taken and router.is_master:
-                router.runner.deliver(AddressesTaken(frozenset(router.taken)))
+                lost = frozenset(router.taken)
+                router.taken.clear()  # from now on it is no excuse
+                router.runner.deliver(AddressesTaken(lost))
+                self.witness.touched(router)
                 self._arm(router)
 
     def _deliver(self, event: Event) -> None:
@@ -479,16 +505,16 @@ class Node:
 
     def _read_inbox(self) -> None:
         waiting, self._inbox = self._inbox, []
-        for packet in waiting:
-            self._take_in(packet)
+        for packet, arrival in waiting:
+            self._take_in(packet, arrival)
 
     def _arm(self, router: SimulatedRouter) -> None:
         """Sees to it that a timer is in the heap; one that is there already and comes sooner is good enough."""
-        deadline = router.runner.deadline
+        deadline = self._wanted(router)
         if deadline is None:
             return
         lan = self.lan
-        wake = deadline if self.rate == 1.0 and not self._uptime else (deadline - self._uptime) / self.rate
+        wake = deadline if self.rate == 1.0 and not self._uptime else self._real(deadline)
         if router.wake is not None and router.wake <= wake:
             return
         if wake <= lan.now and self.clock() < deadline:
@@ -496,6 +522,17 @@ class Node:
         lateness = lan.quality.timer_lateness
         router.wake = wake + lan.random.random() * lateness if lateness else wake
         lan.at_with(router.wake, self._fire, router)
+
+    def _real(self, clock: float) -> float:
+        """The LAN's time at a time of the node's clock."""
+        return (clock - self._uptime) / self.rate
+
+    def _wanted(self, router: SimulatedRouter) -> float | None:
+        """When a router is called: a takeover is decided a little ahead, but not by a whole step of priority."""
+        deadline = router.runner.deadline
+        if deadline is not None and self.lead and router.runner.state is StateName.BACKUP:
+            return deadline - min(self.lead, router.runner.router.skew_step)
+        return deadline
 
     def _fire(self, router: SimulatedRouter) -> None:
         """The timer of one router; one that was not moved as often as its deadline finds nothing to do."""
@@ -505,9 +542,11 @@ class Node:
             self._expire(router)
 
     def _expire(self, router: SimulatedRouter) -> None:
-        deadline = router.runner.deadline
-        if deadline is not None and deadline <= self.clock():
-            router.runner.expire()
+        now, deadline, wanted = self.clock(), router.runner.deadline, self._wanted(router)
+        if deadline is not None and wanted is not None and wanted <= now:
+            if deadline > now:
+                router.held_until = self._real(deadline)
+            router.runner.expire(max(now, deadline))
         self._arm(router)
 
     def _expire_all(self) -> None:

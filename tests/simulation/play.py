@@ -42,7 +42,13 @@ class Play:
         self.referee = Referee(self.lan)
         self.nodes = {
             node.index: Node(
-                self.lan, node.index, node.routers, rate=node.rate, uptime=node.uptime, witness=self.referee
+                self.lan,
+                node.index,
+                node.routers,
+                rate=node.rate,
+                uptime=node.uptime,
+                lead=node.lead,
+                witness=self.referee,
             )
             for node in scenario.nodes
         }

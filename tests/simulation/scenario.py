@@ -4,7 +4,7 @@ The text is one line for each thing, ``#`` begins a comment, times are seconds f
 
     lan seed=7 delay=0.0001..0.002 lateness=0.001 news=0.002
     node 0
-    node 1 rate=0.9 uptime=3600
+    node 1 rate=0.9 uptime=3600 lead=0.0005
     router 51 node=0 priority=150 interval=100 nopreempt preempt_delay=3 version=2 family=4 vips=2 checksum=message_only
     episode
     at 0.5 start 0
@@ -70,6 +70,7 @@ class NodePlan:
     index: int
     rate: float = 1.0
     uptime: float = 0.0
+    lead: float = 0.0
     routers: tuple[RouterPlan, ...] = ()
 
 
@@ -91,7 +92,8 @@ class Scenario:
         for node in self.nodes:
             rate = "" if node.rate == 1.0 else f" rate={node.rate:.12g}"
             uptime = "" if node.uptime == 0.0 else f" uptime={node.uptime:.12g}"
-            lines.append(f"node {node.index}{rate}{uptime}")
+            lead = "" if node.lead == 0.0 else f" lead={node.lead:.12g}"
+            lines.append(f"node {node.index}{rate}{uptime}{lead}")
         lines += [f"router {plan.vrid} node={node.index}{_plan(plan)}" for node in self.nodes for plan in node.routers]
         return "\n".join([*lines, *map(str, self.episodes)]) + "\n"
 
