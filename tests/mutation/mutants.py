@@ -265,10 +265,16 @@ MUTANTS: Final = (
         "pass",
     ),
     Mutant(
-        "the short way forgets that preempt_delay ends",
+        "the short way restarts no timer",
         RUNNER,
-        "if not isinstance(backup, Backup) or backup.preempt_delay_until is not None:",
-        "if not isinstance(backup, Backup):",
-        (STORIES,),
+        "self._router.hear_again(heartbeat.last + heartbeat.down_interval)",
+        "self._router.hear_again(heartbeat.last)",
+    ),
+    Mutant(
+        "a MASTER that was stopped answers for all of that time",
+        RUNNER,
+        "if arrival is None or self.state is StateName.MASTER else arrival",
+        "if arrival is None else arrival",
+        (STORIES, "tests/test_runner.py"),
     ),
 )
