@@ -332,8 +332,8 @@ class TakesOverInTime:
     last advertisement that it had to follow; after a farewell it is the skew time. It has to follow its own priority
     and better ones, with ``nopreempt`` everybody, and for ``preempt_delay`` from the first worse one the worse ones.
     Later means: by more than a timer may be late. Sooner means: by more than the daemon decides ahead, which is never
-    more than the next higher priority would be ahead; the advertisement leaves at its time. After a reload nothing is demanded until it has something to follow.
-    A process that was stopped acts when it goes on.
+    more than the next higher priority would be ahead; the advertisement leaves at its time. After a reload nothing is
+    demanded until it has something to follow. A process that was stopped acts when it goes on.
     """
 
     name = "takes over in time"
