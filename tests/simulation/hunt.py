@@ -10,6 +10,7 @@ import argparse
 import os
 import signal
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -26,6 +27,8 @@ from tests.simulation.scenario import Scenario
 from tests.simulation.shrink import Shrinker
 
 SEEDS_PER_TASK: Final = 20
+LOOK_UP: Final = 0.5
+"""Seconds after which the hunt looks whether it shall end, at the latest."""
 
 
 @dataclass(slots=True)
@@ -80,23 +83,18 @@ def play_seeds(seeds: range) -> Tally:
 def hunt(
     first_seed: int, enough: Callable[[Tally], bool], jobs: int, progress: Callable[[Tally], None] = lambda _: None
 ) -> Tally:
-    """Plays seed after seed on ``jobs`` processes until it is enough, something is found, or Ctrl-C."""
+    """Plays seed after seed on ``jobs`` processes until it is enough or something is found."""
     total = Tally()
     tasks = _tasks(first_seed)
     # Not forked: whoever hunts may have threads.
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_ignore_interrupts) as pool:
         running: set[Future[Tally]] = {pool.submit(play_seeds, next(tasks)) for _ in range(jobs + 1)}
-        try:
-            while running:
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    total.add(future.result())
-                progress(total)
-                if total.findings or enough(total):
-                    break
-                running |= {pool.submit(play_seeds, next(tasks)) for _ in done}
-        except KeyboardInterrupt:
-            pass
+        while not (total.findings or enough(total)):
+            done, running = wait(running, timeout=LOOK_UP, return_when=FIRST_COMPLETED)
+            for future in done:
+                total.add(future.result())
+            progress(total)
+            running |= {pool.submit(play_seeds, next(tasks)) for _ in done}
         for future in running:
             future.cancel()
     return total
@@ -109,6 +107,16 @@ def shrunk(seed: int) -> tuple[Scenario, str]:
     assert wanted is not None, f"seed {seed} does not fail any more"
     small = Shrinker(lambda candidate: kind(failure(candidate)) == kind(wanted)).shrink(scenario)
     return small, str(failure(small))
+
+
+def findings(tally: Tally) -> str:
+    """What was found, and the first of it as a scenario that can be replayed; empty where nothing was."""
+    if not tally.findings:
+        return ""
+    listed = "".join(f"# seed {seed}: {text}\n" for seed, text in sorted(tally.findings)[:5])
+    scenario, text = shrunk(min(tally.findings)[0])
+    how = "the first of them, shrunk; `python -m tests.simulation.replay FILE` plays it"
+    return f"{listed}# {how}\n# {text}\n{scenario}"
 
 
 def failure(scenario: Scenario) -> AssertionError | None:
@@ -134,6 +142,7 @@ def _tasks(first_seed: int) -> Iterator[range]:
 
 
 def _ignore_interrupts() -> None:
+    # Ctrl-C goes to all processes of a terminal: the one that hands out the work ends the hunt.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -146,13 +155,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one for each core)")
     options = parser.parse_args(arguments)
     seed = int(time.time()) * 1000 if options.seed is None else options.seed
-    begin = time.monotonic()
+    begin, interrupted = time.monotonic(), threading.Event()
     shown = 0.0
 
     def enough(tally: Tally) -> bool:
         minutes = (time.monotonic() - begin) / 60
         late = options.minutes is not None and minutes >= options.minutes
-        return late or (options.episodes is not None and tally.episodes >= options.episodes)
+        return interrupted.is_set() or late or (options.episodes is not None and tally.episodes >= options.episodes)
 
     def progress(tally: Tally) -> None:
         nonlocal shown
@@ -162,17 +171,16 @@ def main(arguments: list[str] | None = None) -> int:
             end = "" if sys.stderr.isatty() else "\n"
             print(f"{chr(13) if not end else ''}{tally.sentence(elapsed)}", end=end, file=sys.stderr, flush=True)
 
-    print(f"hunting from seed {seed} on {options.jobs} processes; Ctrl-C ends it", file=sys.stderr)
-    total = hunt(seed, enough, options.jobs, progress)
+    before = signal.signal(signal.SIGINT, lambda *_: interrupted.set())
+    try:
+        print(f"hunting from seed {seed} on {options.jobs} processes; Ctrl-C ends it", file=sys.stderr, flush=True)
+        total = hunt(seed, enough, options.jobs, progress)
+    finally:
+        signal.signal(signal.SIGINT, before)
     elapsed = time.monotonic() - begin
     print(f"\n{total.sentence(elapsed)} in {elapsed / 60:.1f} minutes, from seed {seed}", flush=True)
-    if not total.findings:
-        return 0
-    for found, text in sorted(total.findings)[:5]:
-        print(f"seed {found}: {text}")
-    scenario, text = shrunk(min(total.findings)[0])
-    print(f"\nThe first of them, shrunk; `python -m tests.simulation.replay FILE` plays it:\n\n# {text}\n{scenario}")
-    return 1
+    print(findings(total), end="")
+    return 1 if total.findings else 0
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from tests.simulation.hunt import Tally, hunt, shrunk
+from tests.simulation.hunt import Tally, findings, hunt
 
 EPISODES = 20_000
 SEEDS = 1_000
@@ -29,9 +29,6 @@ def test_twenty_thousand_fault_episodes_on_a_thousand_seeds_find_nothing(capsys:
     tally = hunt(1, is_enough, os.cpu_count() or 1)
     with capsys.disabled():
         print(f"\nsimulation: {tally.sentence(time.monotonic() - begin)}")
-    if tally.findings:
-        seed, text = min(tally.findings)
-        scenario, short = shrunk(seed)
-        pytest.fail(f"seed {seed}: {text}\nshrunk:\n\n# {short}\n{scenario}")
+    assert not tally.findings, findings(tally)
     assert tally.episodes >= EPISODES
     assert tally.seeds >= SEEDS
