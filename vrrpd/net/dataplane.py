@@ -140,6 +140,12 @@ class LinuxDataplane:
         count = min(limit, len(self._repeats))
         self._send_frames([self._repeats.popleft() for _ in range(count)])
 
+    def discard(self) -> None:
+        """Forgets what was collected and not handed over."""
+        self._messages, self._pending, self._frames, self._advertisements = [], [], [], {}
+        self._repeats.clear()
+        self._pacers.clear()
+
     def close(self) -> None:
         """Sends what is left and closes every socket."""
         self.flush()
