@@ -6,12 +6,13 @@ import pytest
 
 from tests.simulation import invariants
 from tests.simulation.broken import DEFECTS, Defect
-from tests.simulation.episodes import generate
+from tests.simulation.episodes import LEAD, generate
 from tests.simulation.hunt import failure, kind
 from tests.simulation.invariants import Violation
 from tests.simulation.play import play
 from tests.simulation.scenario import parse
 from tests.simulation.shrink import Shrinker
+from vrrpd.daemon import DECISION_LEAD
 
 
 @pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: f"{defect.invariant}: {defect.broken.__qualname__}")
@@ -21,6 +22,10 @@ def test_the_invariant_finds_the_defect_and_nothing_without_it(defect: Defect) -
         play(defect.scenario)
     assert violation.value.invariant == defect.invariant
     play(defect.scenario)
+
+
+def test_the_nodes_decide_as_far_ahead_as_the_daemon() -> None:
+    assert LEAD == DECISION_LEAD
 
 
 def test_no_invariant_is_left_out() -> None:
