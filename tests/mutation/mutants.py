@@ -275,6 +275,6 @@ MUTANTS: Final = (
         RUNNER,
         "if arrival is None or self.state is StateName.MASTER else arrival",
         "if arrival is None else arrival",
-        (STORIES, "tests/test_runner.py"),
+        ("tests/test_runner.py",),
     ),
 )

@@ -37,6 +37,7 @@ def generate(seed: int) -> Scenario:
             rate=chance.choice(RATES),
             uptime=round(chance.uniform(0.0, 1e6), 3) if chance.random() < 0.5 else 0.0,
             lead=chance.choice([0.0, LEAD, LEAD]),
+            socket=chance.choice([2, 10, 1000]),
             routers=tuple(group[index] for group in plans),
         )
         for index in range(nodes)

@@ -34,6 +34,8 @@ from vrrpd.runner import Runner
 
 LINK: Final = Fault(FaultKind.INTERFACE, "eth0", "interface eth0 is down")
 CHECK: Final = Fault(FaultKind.CHECK, "web", "check web failed")
+LONGEST_WAIT: Final = 0.1
+"""Seconds after which a packet that waited counts as heard now, as in the daemon."""
 
 
 class Witness(Protocol):
@@ -162,14 +164,18 @@ class SimulatedRouter:
             datagram = Datagram(self.node.address(self.plan.family), destination, 255, message)
             packet = self._packets[message] = packet_of(datagram)
         if self.held_until > self.node.lan.now:
-            self.node.lan.at_with(self.held_until, self._leave, packet)
+            self.node.lan.at_with(self.held_until, self.leave, packet)
         else:
-            self._leave(packet)
+            self.leave(packet)
 
-    def _leave(self, packet: Packet) -> None:
+    def leave(self, packet: Packet) -> None:
+        """Puts an advertisement on the wire; a stopped process does so when it goes on."""
+        node, lan = self.node, self.node.lan
         if self.crashed:
             return
-        node, lan = self.node, self.node.lan
+        if node.paused:
+            node.outbox.append((self, packet))
+            return
         priority = packet.datagram.message[2]
         if lan.tracing:
             self.sent.append((lan.now, priority))
@@ -231,6 +237,7 @@ class Node:
         rate: float = 1.0,
         uptime: float = 0.0,
         lead: float = 0.0,
+        socket: int = 1000,
         witness: Witness | None = None,
     ) -> None:
         self.lan = lan
@@ -240,6 +247,8 @@ class Node:
         """How many seconds its clock counts in one second."""
         self.lead = lead
         """How long before a takeover the daemon decides it at most; seconds."""
+        self.socket = socket
+        """How many packets its socket holds; what comes later is lost."""
         self.plans = {plan.vrid: plan for plan in plans}
         """The configuration file."""
         self.witness: Witness = Nobody() if witness is None else witness
@@ -253,6 +262,8 @@ class Node:
         """What the daemon has been told is wrong."""
         self.history: list[SimulatedRouter] = []
         """Every router that ever ran here, those of dead processes included."""
+        self.outbox: list[tuple[SimulatedRouter, Packet]] = []
+        """What has been decided on but did not leave before the process was stopped."""
         self._uptime = uptime
         self._inbox: list[tuple[Packet, float]] = []
         """What waits in the socket, and since when by the node's clock."""
@@ -324,6 +335,9 @@ class Node:
             return
         self.lan.log(f"{self.name} resumes")
         self.paused = False
+        leaving, self.outbox = self.outbox, []
+        for router, packet in leaving:
+            router.leave(packet)
         waking = [self._read_inbox, self._expire_all, self._tell_faults, self._tell_weight, self._tell_taken]
         waking.append(self._read_configuration)
         self.lan.random.shuffle(waking)
@@ -384,7 +398,8 @@ class Node:
         if not self.link or not self.routers:
             return
         if self.paused:
-            self._inbox.append((packet, self.clock()))
+            if len(self._inbox) < self.socket:
+                self._inbox.append((packet, self.clock()))
         else:
             self._take_in(packet, self.clock())
 
@@ -430,6 +445,7 @@ class Node:
                 router.runner.deliver(Shutdown(farewell))
         self.routers = {}
         self._inbox.clear()
+        self.outbox.clear()
         self.paused = False
         self.faults = ()
         for router in routers:
@@ -505,8 +521,9 @@ class Node:
 
     def _read_inbox(self) -> None:
         waiting, self._inbox = self._inbox, []
+        now = self.clock()
         for packet, arrival in waiting:
-            self._take_in(packet, arrival)
+            self._take_in(packet, now if arrival < now - LONGEST_WAIT else arrival)
 
     def _arm(self, router: SimulatedRouter) -> None:
         """Sees to it that a timer is in the heap; one that is there already and comes sooner is good enough."""

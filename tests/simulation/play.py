@@ -48,6 +48,7 @@ class Play:
                 rate=node.rate,
                 uptime=node.uptime,
                 lead=node.lead,
+                socket=node.socket,
                 witness=self.referee,
             )
             for node in scenario.nodes

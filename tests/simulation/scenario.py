@@ -4,7 +4,7 @@ The text is one line for each thing, ``#`` begins a comment, times are seconds f
 
     lan seed=7 delay=0.0001..0.002 lateness=0.001 news=0.002
     node 0
-    node 1 rate=0.9 uptime=3600 lead=0.0005
+    node 1 rate=0.9 uptime=3600 lead=0.0005 socket=20
     router 51 node=0 priority=150 interval=100 nopreempt preempt_delay=3 version=2 family=4 vips=2 checksum=message_only
     episode
     at 0.5 start 0
@@ -71,6 +71,7 @@ class NodePlan:
     rate: float = 1.0
     uptime: float = 0.0
     lead: float = 0.0
+    socket: int = 1000
     routers: tuple[RouterPlan, ...] = ()
 
 
@@ -93,7 +94,8 @@ class Scenario:
             rate = "" if node.rate == 1.0 else f" rate={node.rate:.12g}"
             uptime = "" if node.uptime == 0.0 else f" uptime={node.uptime:.12g}"
             lead = "" if node.lead == 0.0 else f" lead={node.lead:.12g}"
-            lines.append(f"node {node.index}{rate}{uptime}{lead}")
+            socket = "" if node.socket == 1000 else f" socket={node.socket}"
+            lines.append(f"node {node.index}{rate}{uptime}{lead}{socket}")
         lines += [f"router {plan.vrid} node={node.index}{_plan(plan)}" for node in self.nodes for plan in node.routers]
         return "\n".join([*lines, *map(str, self.episodes)]) + "\n"
 
@@ -151,8 +153,7 @@ class _Reader:
             case ["lan", *rest]:
                 self._lan(rest)
             case ["node", index, *rest]:
-                options = {name: float(value) for name, value in _options(rest)}
-                self.nodes[int(index)] = NodePlan(int(index), **options)  # type: ignore[arg-type]
+                self.nodes[int(index)] = self._node(int(index), dict(_options(rest)))
             case ["router", vrid, *rest]:
                 self._router(int(vrid), rest)
             case ["episode"]:
@@ -198,6 +199,13 @@ class _Reader:
                     self.quality = replace(self.quality, news_delay=float(value))
                 case _:
                     raise ValueError(f"{name}, expected seed, delay, lateness or news")
+
+    @staticmethod
+    def _node(index: int, options: dict[str, str]) -> NodePlan:
+        if unknown := set(options) - {"rate", "uptime", "lead", "socket"}:
+            raise ValueError(f"{', '.join(sorted(unknown))}, expected rate, uptime, lead or socket")
+        floats = {name: float(value) for name, value in options.items() if name != "socket"}
+        return replace(NodePlan(index, **floats), socket=int(options.get("socket", "1000")))  # type: ignore[arg-type]
 
     def _router(self, vrid: int, words: list[str]) -> None:
         options = tuple(_options([{"nopreempt": "preempt=0", "moments": "moments=1"}.get(w, w) for w in words]))

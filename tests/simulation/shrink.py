@@ -100,7 +100,7 @@ class Shrinker:
         self._try(replace(self._best, quality=PERFECT))
         for position in range(len(self._best.nodes)):
             node = self._best.nodes[position]
-            plain = [replace(node, rate=1.0, uptime=0.0), replace(node, lead=0.0)]
+            plain = [replace(node, rate=1.0, uptime=0.0), replace(node, lead=0.0), replace(node, socket=1000)]
             for simpler in SIMPLER:
                 plain.append(replace(node, routers=tuple(simpler(plan) for plan in node.routers)))
             for candidate in plain:

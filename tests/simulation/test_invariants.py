@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulation import invariants
+from tests.simulation import invariants, node
 from tests.simulation.broken import DEFECTS, Defect
 from tests.simulation.episodes import LEAD, generate
 from tests.simulation.hunt import failure, kind
@@ -12,6 +12,7 @@ from tests.simulation.invariants import Violation
 from tests.simulation.play import play
 from tests.simulation.scenario import parse
 from tests.simulation.shrink import Shrinker
+from vrrpd import links
 from vrrpd.daemon import DECISION_LEAD
 
 
@@ -24,8 +25,9 @@ def test_the_invariant_finds_the_defect_and_nothing_without_it(defect: Defect) -
     play(defect.scenario)
 
 
-def test_the_nodes_decide_as_far_ahead_as_the_daemon() -> None:
+def test_the_nodes_decide_as_far_ahead_as_the_daemon_and_believe_old_packets_as_little() -> None:
     assert LEAD == DECISION_LEAD
+    assert node.LONGEST_WAIT == links.LONGEST_WAIT
 
 
 def test_no_invariant_is_left_out() -> None:
