@@ -130,7 +130,7 @@ def test_becoming_master_is_applied_in_order() -> None:
     assert runner.last_change.state is StateName.MASTER
 
 
-@pytest.mark.requirement("SM-A-9", "SM-A-16")
+@pytest.mark.requirement("SM-A-16")
 def test_a_master_that_was_stopped_does_not_make_up_for_the_answers_of_that_time() -> None:
     runner, recorder = serving()
     recorder.now = 20.0

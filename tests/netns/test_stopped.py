@@ -24,7 +24,7 @@ def configuration(priority: int) -> str:
     )
 
 
-@pytest.mark.requirement("SM-B-9", "SM-B-10")
+@pytest.mark.requirement("SM-B-9")
 def test_a_backup_whose_socket_overflowed_does_not_depose_masters_that_are_there(
     r1: Host, r2: Host, daemons: Daemons
 ) -> None:
