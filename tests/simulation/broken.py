@@ -5,13 +5,15 @@ Each defect is a patch of one method, put on for as long as a scenario is played
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
 
-from tests.simulation.node import CHECK
+from tests.simulation import node
+from tests.simulation.node import CHECK, Node
 from tests.simulation.scenario import Scenario, parse
 from vrrpd.protocol.actions import Action, Announce, InstallAddresses, SendAdvertisement, WithdrawAddresses
 from vrrpd.protocol.events import FaultsChanged
@@ -38,7 +40,7 @@ class Defect:
         """Two nodes, or as many as there are routers, started at 0 s."""
         lines = ["lan seed=1 delay=0.0001"]
         for index, router in enumerate(self.routers):
-            lines += [f"node {index}", f"router 51 node={index} {router}"]
+            lines += [f"node {index} socket=2", f"router 51 node={index} {router}"]
         lines += ["episode", *(f"at 0 start {index}" for index in range(len(self.routers)))]
         return parse("\n".join([*lines, *self.story]))
 
@@ -157,6 +159,16 @@ def restless(expire: Callable[..., None]) -> Callable[..., None]:
     return broken
 
 
+def credulous(read_inbox: Callable[..., None]) -> Callable[..., None]:
+    """Lets packets count from their arrival however old they are, although the socket may have been full since."""
+
+    def broken(self: Node) -> None:
+        with patch.object(node, "LONGEST_WAIT", math.inf):
+            read_inbox(self)
+
+    return broken
+
+
 CRASH = ("at 6.5 crash 0", "whole 12")
 CUT = ("at 6.5 partition 0", "whole 14")
 STORM = ("at 6 storm zero 51 count=600 every=0.001", "whole 8")
@@ -182,5 +194,6 @@ DEFECTS = (
     Defect("no MASTER is silent", VirtualRouter, "handle", without(SendAdvertisement), CRASH),
     Defect("one rightful MASTER", VirtualRouter, "_preempt", humble, ("at 6.5 reload 1 51 priority=220", "whole 8")),
     Defect("one rightful MASTER", VirtualRouter, "handle", never_recovering, ("at 6 check-fails 0", "whole 8")),
+    Defect("no needless takeover", Node, "_read_inbox", credulous, ("at 6.5 pause 1", "at 15 resume 1", "whole 17")),
     Defect("quiet stays quiet", Runner, "expire", restless, ("whole 0.1",)),
 )

@@ -473,6 +473,43 @@ class QuietStaysQuiet:
             raise Violation(self.name, now, f"{router.name} becomes {router.runner.state.value}")
 
 
+class NoNeedlessTakeover:
+    """Nobody takes over from a MASTER that it has to follow and could have heard, whatever kept it from listening.
+
+    "Could have heard": nothing has happened to the LAN, to the configuration or to that MASTER, but that processes were
+    stopped and went on, for as long as one that listens needs to be sure: the master-down interval of the one who takes
+    over, the interval of the MASTER, a late timer and a packet's delay.
+    """
+
+    name = "no needless takeover"
+
+    def __init__(self, lan: Lan) -> None:
+        self._lan = lan
+        self.calm_since = 0.0
+        """When the LAN or a configuration was changed last."""
+        self._stirred: dict[Node, float] = {}
+
+    def disturbed(self, node: Node) -> None:
+        """Something has happened to a node."""
+        self._stirred[node] = self._lan.now
+
+    def check(self, router: SimulatedRouter, masters: Iterable[SimulatedRouter]) -> None:
+        """Looks at a router that was BACKUP and is MASTER."""
+        lan = self._lan
+        ours = router.runner.router.priority
+        for other in masters:
+            follows = other.runner.router.priority >= ours or not router.plan.preempts
+            if other is router or not follows or not lan.reaches(other.node, router.node):
+                continue
+            since = max(self.calm_since, self._stirred.get(other.node, 0.0), other.changes[-1][0])
+            longest = max(router.plan.interval, other.plan.interval)
+            needed = master_down(router, longest) / router.node.rate + other.plan.interval / 100 / other.node.rate
+            needed += lan.quality.timer_lateness + lan.quality.longest_delay
+            if lan.now - since > needed and other.node.awake and router.node.link:
+                text = f"{router.name} takes over from {other.name}, which is MASTER since {other.changes[-1][0]:.6f} s"
+                raise Violation(self.name, lan.now, text)
+
+
 class Referee:
     """The witness of all nodes of a run: hands what it sees to the invariants."""
 
@@ -488,6 +525,7 @@ class Referee:
         self.patience = TakesOverInTime(lan)
         self.one = OneRightfulMaster()
         self.quiet = QuietStaysQuiet()
+        self.needless = NoNeedlessTakeover(lan)
         self._dirty: list[SimulatedRouter] = []
         lan.after_each = self.step
         lan.changed = self.two.review_all
@@ -512,6 +550,10 @@ class Referee:
         """Something is about to happen."""
         self.quiet.settled.clear()
 
+    def stir(self) -> None:
+        """Something happens that is more than a process that is stopped or goes on."""
+        self.needless.calm_since = self.lan.now
+
     # -- as a witness -----------------------------------------------------------------------------------------------
 
     def entered(self, router: SimulatedRouter, previous: StateName) -> None:
@@ -519,6 +561,8 @@ class Referee:
         self.quiet.entered(router, self.lan.now)
         self.rate.cause(router)
         self.patience.entered(router, previous)
+        if previous is StateName.BACKUP and router.is_master:
+            self.needless.check(router, self.two.masters(router.plan.vrid))
         self.silence.review(router)
         self.two.review(router)
         self._dirty.append(router)
@@ -559,6 +603,7 @@ class Referee:
 
     def disturbed(self, node: Node, routers: Iterable[SimulatedRouter]) -> None:
         """A node is there or is not."""
+        self.needless.disturbed(node)
         for router in routers:
             self.patience.review(router)
             self.silence.review(router)

@@ -19,6 +19,9 @@ STRANGER = 200
 QUIET_INTERVALS = 2
 """For how many intervals of its slowest group a settled LAN is watched."""
 
+HARMLESS = ("pause", "resume", "lose-address")
+"""What is no reason for anybody else to take over from a MASTER that goes on."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -103,6 +106,7 @@ class Play:
 
     def _mend(self, lost: tuple[int, ...]) -> None:
         """Makes everything whole; the nodes that are lost go now."""
+        self.referee.stir()
         self.lan.heal()
         for index, node in self.nodes.items():
             if index in lost:
@@ -121,6 +125,8 @@ class Play:
 
     def _operate(self, operation: Operation) -> None:
         verb, numbers = operation.verb, operation.numbers
+        if verb not in HARMLESS:
+            self.referee.stir()
         node = self.nodes.get(numbers[0]) if numbers else None
         match verb.split():
             case ["cut"]:
@@ -186,6 +192,7 @@ class Play:
     def _strike(self, what: tuple[str, RouterPlan, int]) -> None:
         """One packet of a storm, from somebody who is no router of ours."""
         kind, plan, number = what
+        self.referee.stir()
         chance, group = self.lan.random, GROUP[plan.family]
         source = address_of(STRANGER, plan.family)
         priority, hop_limit, interval, version = 1, 255, plan.interval, plan.version
