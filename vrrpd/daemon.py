@@ -67,6 +67,10 @@ REPORTS_PER_SLICE: Final = 8
 """What is done of these until somebody else gets a turn."""
 REST: Final = 0.002
 """Seconds between two looks at a socket on which advertisements as expected come thick and fast."""
+CROWD: Final = 8
+"""Routers on one socket from which on one advertisement is taken for the first of several."""
+LOOKAHEAD: Final = 0.05
+"""Seconds for which deadlines are put right when advertisements wake the daemon, so that it need not wake for that."""
 ROUTERS_PER_STATUS_SLICE: Final = 16
 """Routers described in one go: a status request never delays an advertisement by more than these take."""
 
@@ -368,20 +372,31 @@ class Daemon:
         # What was expected and came: no router does anything, and no deadline comes nearer.
         now, before = self._clock(), self._woken.get(link, 0.0)
         self._woken[link] = now
-        if now - before < REST and (descriptor := link.fileno()) is not None:
+        self._look_ahead(now)
+        crowded = len(link.routers) >= CROWD or now - before < REST
+        if crowded and (descriptor := link.fileno()) is not None:
             self._loop.remove_reader(descriptor)
             self._resting[link] = self._loop.call_later(REST, self._look_again, link)
+
+    def _look_ahead(self, now: float) -> None:
+        """Moves the deadlines of masters that have been heard, while the daemon is awake anyway."""
+        self._takeover_is_near(now, LOOKAHEAD)
+        self._arm()
 
     def _look_again(self, link: Link) -> None:
         """Reads what came while nobody listened. It counts from when it came, and a takeover looks at it first."""
         del self._resting[link]
         familiar = self._drain(link)
-        if familiar > 0:
+        now = self._clock()
+        if familiar > 0 and now - link.last_arrival < REST / 2:
+            # They keep coming.
             self._resting[link] = self._loop.call_later(REST, self._look_again, link)
         elif (descriptor := link.fileno()) is not None:
             self._loop.add_reader(descriptor, self._on_packets, link)
         if familiar < 0:
             self._settle()
+        else:
+            self._look_ahead(now)
 
     def _drain(self, link: Link) -> int:
         return link.drain(self._own_addresses(link.interface), self._schedule)
@@ -461,11 +476,11 @@ class Daemon:
                 self._dataplane.flush()
         self._dataplane.flush()
 
-    def _takeover_is_near(self, now: float) -> bool:
+    def _takeover_is_near(self, now: float, within: float = TAKEOVER_LEAD) -> bool:
         """True when a BACKUP takes over next, so soon that it is not worth while to sleep until then."""
         while (first := self._queue.first) is not None:
             runner, queued = first
-            if queued > now + TAKEOVER_LEAD or runner.state is not StateName.BACKUP:
+            if queued > now + within or runner.state is not StateName.BACKUP:
                 return False
             if runner.deadline == queued:
                 return True
@@ -573,6 +588,9 @@ class Daemon:
         self._dataplane.flush()
         if self._afterwards is None and (self._dataplane.repeats or self._reports):
             self._afterwards = self._loop.call_soon(self._see_to_the_rest)
+        self._arm()
+
+    def _arm(self) -> None:
         deadlines = [self._dataplane.deadline]
         if (first := self._queue.first) is not None:
             runner, deadline = first
