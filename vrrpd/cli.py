@@ -143,6 +143,7 @@ def _run(options: argparse.Namespace) -> int:
     from vrrpd import logs
     from vrrpd.claims import ClaimedElsewhere
     from vrrpd.daemon import Daemon, StartupError
+    from vrrpd.privileges import missing_capabilities
 
     # A reload asked for before the daemon listens is no reason to end: the file is about to be read.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -175,7 +176,7 @@ def _run(options: argparse.Namespace) -> int:
     except OSError as error:
         log.error("cannot enter network namespace %s (%s): %s", namespace, error.filename, error.strerror)
         return CANNOT_RUN
-    if missing := namespaces.missing_capabilities():
+    if missing := missing_capabilities():
         log.error("this process lacks %s: run vrrpd as root, or grant it", " and ".join(missing))
         return CANNOT_RUN
     _raise_descriptor_limit()

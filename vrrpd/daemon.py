@@ -8,6 +8,7 @@ arm the one timer for whoever is due next.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import vrrpd
-from vrrpd import rundir
+from vrrpd import privileges, rundir
 from vrrpd.checks import CheckScheduler, CheckStatus
 from vrrpd.claims import ClaimedElsewhere, Claims
 from vrrpd.config.model import Configuration, ConfigurationError, Diagnostic, Family, VirtualRouterConfig
@@ -121,9 +122,15 @@ class Daemon:
 
     async def _start(self) -> None:
         # In a pod, scripts look for its variables as they always did; otherwise they get a clean environment.
-        self._scripts = ScriptRunner(os.environ if self._configuration.source == ENVIRONMENT else None)
+        self._scripts = ScriptRunner(
+            os.environ if self._configuration.source == ENVIRONMENT else None,
+            privileges.rights_of_scripts(self._configuration),
+        )
+        with contextlib.suppress(ScriptHelperError):  # tried again, and told, in _start_scripts
+            self._scripts.launch()
+        privileges.give_up()
         if os.getpid() == 1:
-            self._orphans = OrphanReaper(lambda pid: pid == self._scripts.helper_pid)
+            self._orphans = OrphanReaper(lambda pid: pid == self._scripts.keeper_pid)
             self._orphans.start()
         self._notifier = Notifier(self._scripts)
         self._reports = Reports(self._journal, self._notifier, self._units_by_runner.__getitem__)
