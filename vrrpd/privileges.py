@@ -1,7 +1,7 @@
 """What the daemon gives up once it runs, and what the processes that run its scripts keep (capabilities(7)).
 
-Once it runs the daemon sends, receives and sets addresses: CAP_NET_RAW and CAP_NET_ADMIN, nothing else, and nothing that
-it starts later can have more. Scripts are run by others, which were started before (``scripts``).
+Once it runs the daemon sends, receives and sets addresses: CAP_NET_RAW and CAP_NET_ADMIN, nothing else, and nothing
+that it starts later can have more. Scripts are run by others, which were started before (``scripts``).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The capability sets of this process (capabilities(7)), read and reduced: they only ever get smaller here.
 
 Shared by the daemon and by the script helper, which runs it alone, without its package: so it imports next to nothing.
-All applies to the calling thread and to those that it starts: to be called while there is only one. Knows nothing of who
-needs what.
+All applies to the calling thread and to those that it starts: to be called while there is only one. Knows nothing of
+who needs what.
 """
 
 from __future__ import annotations
