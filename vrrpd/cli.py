@@ -66,6 +66,12 @@ def _parser() -> argparse.ArgumentParser:
         default = f"default: {variable} in the environment, else {LOG_DEFAULTS[variable]}"
         run.add_argument(option, choices=CHOICES[variable], help=default)
 
+    run.add_argument(
+        "--keep-vips",
+        action="store_true",
+        help="at SIGTERM leave the addresses for seconds to a successor that goes on at once (SIGINT: never)",
+    )
+
     config = commands.add_parser("config", help="check a configuration and print what it means")
     _add_source(config).add_argument(
         "--from-env", action="store_true", help="read OPENSHIFT_HA_* and VRRPD_* even when no virtual address is set"
@@ -186,7 +192,7 @@ def _run(options: argparse.Namespace) -> int:
     async def run() -> None:
         handler.attach(asyncio.get_running_loop())
         try:
-            await Daemon(configuration, source.load, instance).run()
+            await Daemon(configuration, source.load, instance, keep_vips=options.keep_vips).run()
         finally:
             handler.detach()
 

@@ -85,7 +85,8 @@ def writes_its_status(shared: Path, name: str) -> str:
 
 
 def told(path: Path) -> str:
-    return wait_until(lambda: path.exists() and path.read_text(), 10.0, f"{path.name} to be written") or ""
+    wait_until(path.exists, 10.0, f"{path.name} to be written")
+    return path.read_text()
 
 
 def serves_comes_back_and_reloads(daemon: Daemon, lan: Bridge, name: str = "VI_1") -> None:
