@@ -14,6 +14,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, Final
 
 import vrrpd
@@ -139,7 +140,7 @@ class Daemon:
             self._orphans.start()
         self._notifier = Notifier(self._scripts)
         self._reports = Reports(self._journal, self._notifier, self._units_by_runner.__getitem__)
-        self._firewall = Firewall(self._scripts)
+        self._firewall = Firewall(self._scripts, self._file("firewall"))
         self._scheduler = CheckScheduler(self._configuration.checks, self._scripts, self._check_changed)
         self._scheduler.start()
         self._surroundings = Surroundings(
@@ -200,12 +201,11 @@ class Daemon:
 
     def _inherit(self) -> list[tuple[VirtualRouterConfig, handover.Inheritance]]:
         """The routers that go on for a predecessor which has just stopped and left its addresses to them."""
-        namespace = rundir.network_namespace_id()
+        path = self._file("handover")
+        if path is None:
+            return []
         try:
-            path = rundir.writable_run_directory() / handover.file_name(namespace, self._instance)
-            left = handover.take(path, namespace)
-        except rundir.NoRunDirectory:
-            return []  # told when the control socket is opened
+            left = handover.take(path, rundir.network_namespace_id())
         except (handover.HandoverError, OSError) as error:
             _log.warning("starting as usual, whatever a predecessor may have left: %s", error)
             return []
@@ -223,15 +223,14 @@ class Daemon:
         if self._for_good or not (self._keep_vips or self._configuration.settings.keep_vips):
             return
         lifetimes = {unit: lifetime for unit in self._units.values() if (lifetime := unit.handover_lifetime)}
-        if not lifetimes:
+        path = self._file("handover")
+        if not lifetimes or path is None:
             return
-        namespace = rundir.network_namespace_id()
+        leaving = [handover.Leaving(unit.config, unit.weight) for unit in lifetimes]
         try:
-            path = rundir.writable_run_directory() / handover.file_name(namespace, self._instance)
-            leaving = [handover.Leaving(unit.config, unit.weight) for unit in lifetimes]
             # Before the last advertisements: a successor that does not find it has to think that nothing was left.
-            handover.write(path, namespace, leaving, self._clock())
-        except (rundir.NoRunDirectory, OSError) as error:
+            handover.write(path, rundir.network_namespace_id(), leaving, self._clock())
+        except OSError as error:
             _log.warning("no addresses are left to a successor: %s", error)
             return
         for unit, lifetime in lifetimes.items():
@@ -274,6 +273,14 @@ class Daemon:
             self._unwatch(link)
         for descriptor in (self._monitor.fileno(), self._timer.fileno()):
             self._loop.remove_reader(descriptor)
+
+    def _file(self, kind: str) -> Path | None:
+        """Where something is kept from one run to the next; None without a run directory, which is told later."""
+        try:
+            directory = rundir.writable_run_directory()
+        except rundir.NoRunDirectory:
+            return None
+        return directory / rundir.file_name(rundir.network_namespace_id(), self._instance, kind)
 
     async def _open_control(self) -> None:
         try:

@@ -51,11 +51,6 @@ class Inheritance:
     """The sum of tracked weights that it advertised with: checks have no result yet."""
 
 
-def file_name(namespace: int, instance: str) -> str:
-    """The name of the file within the run directory."""
-    return f"{namespace}.{instance}.handover"
-
-
 def write(path: Path, namespace: int, leaving: Iterable[Leaving], now: float) -> None:
     """Leaves word of routers that send their last advertisement after ``now``; raises ``OSError``."""
     document = {
