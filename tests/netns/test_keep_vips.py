@@ -12,14 +12,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.netns.daemons import SOURCE, VRRPD, Daemon, Daemons, check, gaps, instance, script
+from tests.netns.daemons import Daemon, Daemons, check, gaps, instance, script
+from tests.netns.machines import Machine, machine_on
 from tests.netns.test_addresses import entry, own
 from vrrpd.lab import Bridge, Host, Lab, wait_until
 from vrrpd.lab.probe import Probe, start_responder
@@ -41,43 +41,10 @@ def worse(interval: float = 4) -> str:
     return instance("nopreempt", interval=interval, priority=100)
 
 
-@dataclass(frozen=True)
-class Machine:
-    """A host with a /run that outlives the daemons on it."""
-
-    host: Host
-    run: Path
-    daemons: Daemons
-
-    def start(self, configuration: str, *arguments: str) -> Daemon:
-        """Runs a daemon, as its service manager would."""
-        file = self.run.parent / "keepalived.conf"
-        file.write_text(configuration)
-        own_mounts = ["unshare", "--mount", "sh", "-c", f'mount --bind {self.run} /run && exec "$@"', "sh"]
-        command = [*own_mounts, *VRRPD, "run", "-f", str(file), *arguments]
-        daemon = Daemon(self.host, file, arguments, "default", self.host.start(command, name="vrrpd", cwd=SOURCE))
-        self.daemons.adopt(daemon)
-        return daemon
-
-    def serve(self, configuration: Callable[[float], str], interval: float, *arguments: str) -> Daemon:
-        """Runs a daemon whose routers all become MASTER soon, and then advertise at that interval."""
-        daemon = self.start(configuration(0.05), *arguments)
-        for router in daemon.status()["routers"]:
-            daemon.wait_for_state("MASTER", router["name"])
-        assert daemon.reload(configuration(interval))["result"] == "done"
-        return daemon
-
-    def left(self) -> list[str]:
-        """What lies in the run directory for a successor."""
-        return [path.name for path in (self.run / "vrrpd").iterdir() if not path.name.endswith(".sock")]
-
-
 @pytest.fixture
 def machine(r1: Host, daemons: Daemons, tmp_path: Path) -> Machine:
     """The host on which daemons are restarted: 192.0.2.1."""
-    run = tmp_path / "run"
-    run.mkdir()
-    return Machine(r1, run, daemons)
+    return machine_on(r1, daemons, tmp_path)
 
 
 class Watch:
