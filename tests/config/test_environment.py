@@ -756,14 +756,14 @@ def test_log_variables_that_are_wrong_are_named() -> None:
 
 def test_scripts_run_as_the_user_and_group_that_are_given() -> None:
     scripts = {"OPENSHIFT_HA_CHECK_SCRIPT": "/bin/true", "OPENSHIFT_HA_NOTIFY_SCRIPT": "/bin/true"}
-    for given, user, group in (("", None, None), ("nobody", "nobody", None), ("1000 2000", "1000", "2000")):
-        found = read(scripts, OPENSHIFT_HA_VIRTUAL_IPS="192.0.2.101", VRRPD_SCRIPT_USER=given)
+    for text, user, group in (("", None, None), ("nobody", "nobody", None), ("1000 2000", "1000", "2000")):
+        found = read(scripts, OPENSHIFT_HA_VIRTUAL_IPS="192.0.2.101", VRRPD_SCRIPT_USER=text)
         expected = Command(("/bin/true",), user=user, group=group)
         assert the_check(found).probe == expected
         assert found.routers[0].notify.any_change == expected
         assert (found.settings.script_user, found.settings.script_group) == (user, group)
     assert wrong(VRRPD_SCRIPT_USER="a b c") == [
-        "VRRPD_SCRIPT_USER is a b c, expected a user and perhaps a group, as names or numbers"
+        "VRRPD_SCRIPT_USER is 'a b c', expected a user and perhaps a group, as names or numbers"
     ]
 
 

@@ -222,12 +222,14 @@ def test_a_reload_of_a_file_that_root_may_not_read_any_more_is_refused_by_name(r
     assert daemon.reload()["result"] == "done"
 
 
-def started(daemons: Daemons, host: Host, tmp_path: Path, prefix: Sequence[str], executable: str) -> Daemon:
+def started(
+    daemons: Daemons, host: Host, tmp_path: Path, prefix: Sequence[str], executable: str, *arguments: str
+) -> Daemon:
     """A daemon behind a command that changes its rights."""
     file = tmp_path / "keepalived.conf"
     file.write_text(instance())
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(SOURCE), *sys.path])}
-    command = [*prefix, executable, "-m", "vrrpd", "run", "-f", str(file), "--log-level", "debug"]
+    command = [*prefix, executable, "-m", "vrrpd", "run", "-f", str(file), "--log-level", "debug", *arguments]
     process = host.start(command, name="vrrpd", env=environment, cwd=SOURCE, private_run=True)
     daemon = Daemon(host, file, [], "default", process)
     daemons.adopt(daemon)
@@ -243,6 +245,25 @@ def test_a_container_that_has_only_the_two_starts_without_a_word_about_it(
     assert rights_of(daemon.process.pid) == NOTHING_MORE
     assert "WARNING" not in daemon.log
     serves_comes_back_and_reloads(daemon, lan)
+    assert daemon.process.stop() == 0
+
+
+def test_locked_memory_can_grow_although_the_right_to_lock_it_is_given_up(
+    r1: Host, daemons: Daemons, tmp_path: Path
+) -> None:
+    limited = ["prlimit", "--memlock=1048576:1048576"]
+    daemon = started(daemons, r1, tmp_path, limited, sys.executable, "--realtime")
+    daemon.wait_for_state("MASTER")
+    if "--realtime goes on without" in daemon.log:
+        pytest.skip("locking memory and real-time scheduling need root outside of a user namespace")
+    assert rights_of(daemon.process.pid) == NOTHING_MORE
+    status = Path(f"/proc/{daemon.process.pid}/status")
+    # Enough to need more memory than there was.
+    many = "".join(
+        instance(name=f"VI_{vrid}", vrid=vrid, interval=1, addresses=[f"198.51.100.{vrid}"]) for vrid in range(101, 255)
+    )
+    assert "154 virtual routers added" in daemon.reload(instance() + many)["detail"]
+    assert int(status.read_text().split("VmLck:")[1].split()[0]) > 1024  # kB: the limit that there was
     assert daemon.process.stop() == 0
 
 
