@@ -116,12 +116,15 @@ def test_a_restart_in_time_is_seen_by_nobody(
     capture = lan.capture()
     with watching(machine.host) as watch:
         for count in range(2):
+            stopping = time.time_ns()
             assert first.process.stop() == 0
             assert "(was MASTER): stopped, and its addresses left to a successor for 11 s" in first.log
             assert 0 < (entry(machine.host, VIP).valid_lifetime or 0) <= 11
             assert len(machine.left()) == 1
             first = machine.start(better(), "--keep-vips")
             router = first.wait_for_state("MASTER")
+            farewell, return_, *_ = capture.advertisements(51, since_ns=stopping)
+            record_property(f"restart {count} took seconds", round(return_[0].time - farewell[0].time, 3))
             wait_until(lambda: entry(machine.host, VIP).permanent, what="the address to be for good again")
             assert router["last_transition"]["from"] == "INIT", count
             assert router["last_transition"]["reason"] == "started in time to go on for its predecessor"
