@@ -563,7 +563,7 @@ class Daemon:
             changed = self._table.apply(event)
             self._address_removed = self._address_removed or isinstance(event, AddressRemoved)
             # What carries our mark comes by our own doing, hundreds at a time, and is nobody's source address.
-            if not (isinstance(event, AddressAdded) and event.address.ours):
+            if not (isinstance(event, AddressAdded | AddressRemoved) and event.address.ours):
                 affected |= changed
             if isinstance(event, LinkRemoved):
                 self._dataplane.forget_interface(event.index)
@@ -608,7 +608,7 @@ class Daemon:
             return
         self._own.clear()
         self._follow_host()
-        if self._rehearsal is not None:
+        if self._rehearsal is not None and not self._rehearsal.is_current:
             self._prepare_rehearsal()
         for link in self._links.values():
             link.forget_familiar()

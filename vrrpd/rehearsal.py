@@ -9,6 +9,7 @@ configuration, a batch that is thrown away. The kernel is in on it (``net.practi
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from vrrpd.config.model import VirtualRouterConfig
 from vrrpd.net.dataplane import LinuxDataplane
@@ -36,24 +37,35 @@ class _Audience:
 
 
 class Rehearsal:
-    """Plays the takeover of one virtual router; raises ``OSError`` when the kernel has no socket left."""
+    """Plays the takeover of one virtual router with its first address; raises ``OSError`` when a socket is refused."""
 
     def __init__(self, config: VirtualRouterConfig, table: InterfaceTable, clock: Callable[[], float]) -> None:
-        self._clock = clock
+        self._config = replace(config, addresses=config.addresses[:1], excluded_addresses=())
+        self._table = table
+        self._where = self._look()
         self._stage = LinuxDataplane(table, clock)
-        port = self._stage.port(config, lambda address, error: None)
+        port = self._stage.port(self._config, lambda address, error: None)
         port.bind()
-        self._runner = Runner(runner_settings(config), port, _Audience(), clock)
+        self._runner = Runner(runner_settings(self._config), port, _Audience(), clock)
+        virtual = config.addresses[0]
         # Any address will do: nothing is sent.
-        source = config.addresses[0].address
-        self._runner.deliver(SourceChanged(source))
+        self._runner.deliver(SourceChanged(virtual.address))
         self._calls: PracticeCalls | None = None
-        interface = table.interface(config.interface)
-        own = [entry.address for entry in table.addresses(config.interface) if not entry.ours]
-        own = [address for address in own if address.version == config.family]
-        if interface is not None and own and config.multicast_group is not None:
-            virtual = config.all_addresses[0]
-            self._calls = PracticeCalls(virtual, interface.name, interface.index, own[0], config.multicast_group)
+        index, source = self._where
+        if index is not None and source is not None and config.multicast_group is not None:
+            self._calls = PracticeCalls(virtual, config.interface, index, source, config.multicast_group)
+
+    @property
+    def is_current(self) -> bool:
+        """False when the interface or its address are others than when this was made."""
+        return self._look() == self._where
+
+    def _look(self) -> tuple[int | None, IPAddress | None]:
+        name = self._config.interface
+        interface = self._table.interface(name)
+        own = [entry.address for entry in self._table.addresses(name) if not entry.ours]
+        of_family = [address for address in own if address.version == self._config.family]
+        return None if interface is None else interface.index, of_family[0] if of_family else None
 
     def play(self) -> None:
         """Takes over and gives up again, for nobody."""

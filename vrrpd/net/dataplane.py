@@ -14,7 +14,7 @@ import errno
 import logging
 import os
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Final, TypeAlias
@@ -73,6 +73,17 @@ class _Pending:
     """We had installed it before: that it is there already is what we want."""
     leaves: bool = False
     """It gives the address a lifetime; one that the kernel does not want to end by itself is taken off at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Everything:
+    """All addresses of one router, laid out so that a takeover of hundreds costs no work for each."""
+
+    messages: tuple[bytes, ...]
+    pending: tuple[_Pending, ...]
+    prepared: tuple[_Prepared, ...]
+    addresses: frozenset[IPAddress]
+    places: frozenset[tuple[str, IPAddress]]
 
 
 class LinuxDataplane:
@@ -180,15 +191,21 @@ class LinuxDataplane:
         self._messages.append(message)
         self._pending.append(pending)
 
+    def queue_messages(self, messages: Iterable[bytes], pending: Iterable[_Pending]) -> None:
+        """Adds netlink messages to the batch."""
+        self._messages += messages
+        self._pending += pending
+
     def queue_advertisement(self, port: RouterPort, transmitter: Transmitter, message: OutgoingMessage) -> None:
         """Adds one advertisement to the batch."""
         self._advertisements.setdefault(transmitter, []).append((port, message))
 
-    def queue_frames(self, chosen: list[_Prepared], repeat: int, policy: AnnouncementPolicy) -> None:
+    def queue_frames(self, chosen: Sequence[_Prepared], repeat: int, policy: AnnouncementPolicy) -> None:
         """Adds ``repeat`` announcements of each address to the batch, or to the queues of those who have to wait."""
-        chosen = [prepared for prepared in chosen if prepared.outgoing is not None]
-        paced = [prepared for prepared in chosen if _pace(prepared, policy) > 0]
-        at_once = [prepared for prepared in chosen if _pace(prepared, policy) <= 0] if paced else chosen
+        at_once, paced = chosen, []
+        if policy.garp_interval > 0 or policy.gna_interval > 0:
+            paced = [prepared for prepared in chosen if _pace(prepared, policy) > 0 and prepared.outgoing is not None]
+            at_once = [prepared for prepared in chosen if _pace(prepared, policy) <= 0]
         if repeat > 0:
             self._frames += at_once
         for _ in range(repeat - 1):
@@ -284,6 +301,7 @@ class RouterPort:
         self._table = table
         self._on_refused = on_refused
         self._prepared: dict[IPAddress, _Prepared] = {}
+        self._everything = _Everything((), (), (), frozenset(), frozenset())
         self._bound_to: tuple[object, ...] = ()
         self._transmitter: Transmitter | None = None
         self._transmitter_key: _TransmitterKey | None = None
@@ -330,6 +348,14 @@ class RouterPort:
                 frame=frame,
                 outgoing=None if frame is None else OutgoingMessage(frame),
             )
+        prepared_all = tuple(self._prepared.values())
+        self._everything = _Everything(
+            messages=tuple(prepared.install for prepared in prepared_all),
+            pending=tuple(_Pending(self, prepared.virtual.address, installs=True) for prepared in prepared_all),
+            prepared=prepared_all,
+            addresses=frozenset(self._prepared),
+            places=frozenset((prepared.virtual.device, prepared.virtual.address) for prepared in prepared_all),
+        )
         return frozenset(
             address
             for address, prepared in self._prepared.items()
@@ -397,6 +423,13 @@ class RouterPort:
 
     def install(self, only: frozenset[IPAddress] | None) -> None:
         """Adds the addresses to the batch."""
+        if only is None and not self.installed and not self.was_there:
+            # A takeover: what the loop below would do, at once.
+            everything = self._everything
+            self._shared.queue_messages(everything.messages, everything.pending)
+            self.installed |= everything.addresses
+            self._shared.installed |= everything.places
+            return
         for address, prepared in self._prepared.items():
             if (only is None or address in only) and address not in self.was_there:
                 pending = _Pending(self, address, installs=True, again=address in self.installed)
@@ -460,7 +493,9 @@ class RouterPort:
 
     def announce(self, repeat: int, only: frozenset[IPAddress] | None) -> None:
         """Adds ``repeat`` rounds of announcements to the batch."""
-        chosen = [prepared for address, prepared in self._prepared.items() if only is None or address in only]
+        chosen: Sequence[_Prepared] = self._everything.prepared
+        if only is not None:
+            chosen = [prepared for prepared in chosen if prepared.virtual.address in only]
         self._shared.queue_frames(chosen, repeat, self.config.announcements)
 
     # -- answers of the kernel ------------------------------------------------------------------------------------
