@@ -121,6 +121,10 @@ class SimulatedRouter:
         """Takes addresses off the node."""
         self.installed -= self._addresses(None)
 
+    def leave(self, lifetime: int) -> None:
+        """Nobody hands over here."""
+        raise AssertionError(f"{self.name} leaves its addresses to a successor")
+
     def announce(self, repeat: int, only: frozenset[IPAddress] | None) -> None:
         """Announces addresses, which must be there by then."""
         assert self._addresses(only) <= self.installed, f"{self.name} announces what it does not have"
