@@ -58,6 +58,9 @@ class Silence:
     def withdraw(self) -> None:
         pass
 
+    def leave(self, lifetime: int) -> None:
+        pass
+
     def announce(self, repeat: int, only: frozenset[IPAddress] | None) -> None:
         pass
 

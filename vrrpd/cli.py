@@ -71,6 +71,12 @@ def _parser() -> argparse.ArgumentParser:
         "--realtime", action="store_true", help="before all ordinary processes (SCHED_RR), and never paged out"
     )
 
+    run.add_argument(
+        "--keep-vips",
+        action="store_true",
+        help="at SIGTERM leave the addresses for seconds to a successor that goes on at once (SIGINT: never)",
+    )
+
     config = commands.add_parser("config", help="check a configuration and print what it means")
     _add_source(config).add_argument(
         "--from-env", action="store_true", help="read OPENSHIFT_HA_* and VRRPD_* even when no virtual address is set"
@@ -148,6 +154,7 @@ def _run(options: argparse.Namespace) -> int:
     from vrrpd import logs
     from vrrpd.claims import ClaimedElsewhere
     from vrrpd.daemon import Daemon, StartupError
+    from vrrpd.privileges import missing_capabilities
 
     # What is made from here to the end of the start stays: looking for garbage in it is time lost.
     gc.disable()
@@ -182,7 +189,7 @@ def _run(options: argparse.Namespace) -> int:
     except OSError as error:
         log.error("cannot enter network namespace %s (%s): %s", namespace, error.filename, error.strerror)
         return CANNOT_RUN
-    if missing := namespaces.missing_capabilities():
+    if missing := missing_capabilities():
         log.error("this process lacks %s: run vrrpd as root, or grant it", " and ".join(missing))
         return CANNOT_RUN
     if options.realtime:
@@ -195,7 +202,7 @@ def _run(options: argparse.Namespace) -> int:
     async def run() -> None:
         handler.attach(asyncio.get_running_loop())
         try:
-            await Daemon(configuration, source.load, instance).run()
+            await Daemon(configuration, source.load, instance, keep_vips=options.keep_vips).run()
         finally:
             handler.detach()
 

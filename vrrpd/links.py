@@ -56,6 +56,8 @@ class Link:
         """Packets that could not be attributed to one of our routers."""
         self.problem: str | None = None
         """Why nothing can be heard although the interface is there."""
+        self.last_arrival = float("-inf")
+        """When the last packet came."""
         self.exhausted = True
         """The last ``drain`` left nothing waiting."""
         self._log_unknown_vrids = log_unknown_vrids
@@ -115,13 +117,14 @@ class Link:
             return 0
         now = self._clock()
         offset = now - time.time()
-        begun, earliest = now, self._emptied
+        begun = arrival = now
+        earliest = self._emptied
         routers = self.routers
         count = unfamiliar = 0
-        for packet in receiver.receive(PACKETS_PER_TURN):
+        for vrid, signature, raw, stamp in receiver.receive(PACKETS_PER_TURN):
             count += 1
             # The kernel's stamp is by the wall clock, which somebody may set at any moment.
-            arrival = now if packet.stamp is None else packet.stamp + offset
+            arrival = now if stamp is None else stamp + offset
             if arrival > now:
                 now = self._clock()
                 arrival = min(arrival, now)
@@ -129,10 +132,12 @@ class Link:
                 arrival = now
             elif arrival < earliest:
                 arrival = earliest
-            runner = routers.get(packet.vrid)
-            if runner is None or not runner.hear_again(packet.signature, arrival):
+            runner = routers.get(vrid)
+            if runner is None or not runner.hear_again(signature, arrival):
                 unfamiliar += 1
-                self._take(packet, arrival, own_addresses, touched)
+                self._take(receiver.packet(raw), signature, arrival, own_addresses, touched)
+        if count:
+            self.last_arrival = arrival
         self.exhausted = count < PACKETS_PER_TURN
         if self.exhausted:
             self._emptied = begun
@@ -153,6 +158,7 @@ class Link:
     def _take(
         self,
         packet: Ipv4Packet | Ipv6Packet,
+        signature: Hashable,
         arrival: float,
         own_addresses: frozenset[IPAddress],
         touched: Callable[[Runner], None],
@@ -178,7 +184,7 @@ class Link:
         vrid = decoded.advertisement.vrid
         runner = self.routers.get(vrid)
         if runner is not None:
-            runner.receive(datagram, decoded, own_addresses, packet.signature, arrival)
+            runner.receive(datagram, decoded, own_addresses, signature, arrival)
             touched(runner)
             return
         self.discarded[DiscardReason.VRID] += 1

@@ -66,6 +66,8 @@ class Reports:
 
     def _notify(self, unit: RouterUnit, state: StateName) -> None:
         """Runs notify scripts when the state that users see has changed: waiting for a first check is none."""
+        if unit.handed_over:
+            return  # the service goes on: its successor tells what became of it
         waiting = all(fault.kind is FaultKind.AWAITING_CHECK for fault in unit.faults)
         if (state is StateName.FAULT and waiting) or unit.notified is state:
             return

@@ -15,6 +15,7 @@ from vrrpd.protocol.actions import (
     Action,
     Announce,
     InstallAddresses,
+    LeaveAddresses,
     Notice,
     SendAdvertisement,
     StateChanged,
@@ -60,6 +61,9 @@ class Dataplane(Protocol):
 
     def withdraw(self) -> None:
         """Takes them off again, and with them what announcements are still waiting."""
+
+    def leave(self, lifetime: int) -> None:
+        """Leaves the addresses to the kernel, which takes them off after so many seconds."""
 
     def announce(self, repeat: int, only: frozenset[IPAddress] | None) -> None:
         """Sends gratuitous ARPs or unsolicited NAs for them."""
@@ -309,6 +313,8 @@ class Runner:
                 self.dataplane.announce(repeat, only)
             case WithdrawAddresses():
                 self.dataplane.withdraw()
+            case LeaveAddresses(lifetime):
+                self.dataplane.leave(lifetime)
             case StateChanged():
                 self._state_changed(action)
             case Notice():

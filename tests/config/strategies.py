@@ -239,6 +239,7 @@ def configurations(draw: st.DrawFn) -> Configuration:
         network_namespace=draw(optional(users)),
         instance=draw(optional(users)),
         firewall=draw(optional(firewall_rules)),
+        keep_vips=draw(st.booleans()),
     )
     check_names = draw(st.lists(names, unique=True, max_size=3))
     router_names = draw(st.lists(names, unique=True, min_size=1, max_size=3))

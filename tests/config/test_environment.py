@@ -754,6 +754,26 @@ def test_log_variables_that_are_wrong_are_named() -> None:
     assert warned(VRRPD_LOG_FORMAT="json", VRRPD_LOG_LEVEL="debug") == []
 
 
+def test_scripts_run_as_the_user_and_group_that_are_given() -> None:
+    scripts = {"OPENSHIFT_HA_CHECK_SCRIPT": "/bin/true", "OPENSHIFT_HA_NOTIFY_SCRIPT": "/bin/true"}
+    for text, user, group in (("", None, None), ("nobody", "nobody", None), ("1000 2000", "1000", "2000")):
+        found = read(scripts, OPENSHIFT_HA_VIRTUAL_IPS="192.0.2.101", VRRPD_SCRIPT_USER=text)
+        expected = Command(("/bin/true",), user=user, group=group)
+        assert the_check(found).probe == expected
+        assert found.routers[0].notify.any_change == expected
+        assert (found.settings.script_user, found.settings.script_group) == (user, group)
+    assert wrong(VRRPD_SCRIPT_USER="a b c") == [
+        "VRRPD_SCRIPT_USER is 'a b c', expected a user and perhaps a group, as names or numbers"
+    ]
+
+
+def test_addresses_are_kept_for_a_successor_where_that_is_said() -> None:
+    assert read().settings.keep_vips is False
+    assert read(VRRPD_KEEP_VIPS="false").settings.keep_vips is False
+    assert read(VRRPD_KEEP_VIPS="True").settings.keep_vips is True
+    assert wrong(VRRPD_KEEP_VIPS="yes") == ["VRRPD_KEEP_VIPS is yes, expected true or false"]
+
+
 # -- all together -----------------------------------------------------------------------------------------------------
 
 
@@ -844,6 +864,8 @@ plausible: dict[str, tuple[str, ...]] = {
     "VRRPD_PRIORITY": ("", "100"),
     "VRRPD_MONITOR_ADDRESS": ("", "198.51.100.9", "2001:db8::99"),
     "VRRPD_INSTANCE": ("", "a/b", "second"),
+    "VRRPD_SCRIPT_USER": ("", "nobody", "1000 2000", "a b c"),
+    "VRRPD_KEEP_VIPS": ("", "true", "false"),
 }
 likely = st.fixed_dictionaries({name: st.sampled_from(choices) for name, choices in plausible.items()})
 

@@ -319,11 +319,14 @@ def test_global_settings() -> None:
             enable_script_security
             log_unknown_vrids
             leftovers_are_ours
+            keep_vips
         }
         global_defs { default_interface eth9 }
     """
     found = read(text + instance(""))
-    assert found.settings == GlobalSettings("lb1", "nobody", "nogroup", True, "eth9", True, "blue", "two")
+    assert found.settings == GlobalSettings(
+        "lb1", "nobody", "nogroup", True, "eth9", True, "blue", "two", keep_vips=True
+    )
     assert found.leftovers_are_ours is True
 
 

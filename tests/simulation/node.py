@@ -164,11 +164,11 @@ class SimulatedRouter:
             datagram = Datagram(self.node.address(self.plan.family), destination, 255, message)
             packet = self._packets[message] = packet_of(datagram)
         if self.held_until > self.node.lan.now:
-            self.node.lan.at_with(self.held_until, self.leave, packet)
+            self.node.lan.at_with(self.held_until, self.depart, packet)
         else:
-            self.leave(packet)
+            self.depart(packet)
 
-    def leave(self, packet: Packet) -> None:
+    def depart(self, packet: Packet) -> None:
         """Puts an advertisement on the wire; a stopped process does so when it goes on."""
         node, lan = self.node, self.node.lan
         if self.crashed:
@@ -196,6 +196,10 @@ class SimulatedRouter:
         self.installed -= self._addresses(None)
         self.taken.clear()
         self.node.witness.touched(self)
+
+    def leave(self, lifetime: int) -> None:
+        """Nobody hands over here."""
+        raise AssertionError(f"{self.name} leaves its addresses to a successor")
 
     def announce(self, repeat: int, only: frozenset[IPAddress] | None) -> None:
         """Announces addresses."""
@@ -337,7 +341,7 @@ class Node:
         self.paused = False
         leaving, self.outbox = self.outbox, []
         for router, packet in leaving:
-            router.leave(packet)
+            router.depart(packet)
         waking = [self._read_inbox, self._expire_all, self._tell_faults, self._tell_weight, self._tell_taken]
         waking.append(self._read_configuration)
         self.lan.random.shuffle(waking)

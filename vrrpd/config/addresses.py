@@ -160,9 +160,9 @@ def interface_name(text: str, what: str) -> str:
 def is_interface_name(text: str) -> bool:
     """Whether the kernel would take this name for an interface."""
     return (
-        1 <= len(text.encode(errors="surrogateescape")) <= 15
+        text.isprintable()  # first: what cannot be encoded is not printable
+        and 1 <= len(text.encode()) <= 15
         and text not in (".", "..")
-        and text.isprintable()
         and not any(character in "/:" or character.isspace() for character in text)
     )
 

@@ -67,6 +67,8 @@ CHAIN: Final = "OPENSHIFT_HA_IPTABLES_CHAIN"
 NFTABLES: Final = "OPENSHIFT_HA_NFTABLES_RULE"
 ADVERT_INTERVAL: Final = "VRRPD_ADVERT_INTERVAL"
 PRIORITY: Final = "VRRPD_PRIORITY"
+SCRIPT_USER: Final = "VRRPD_SCRIPT_USER"
+KEEP_VIPS: Final = "VRRPD_KEEP_VIPS"
 
 
 def asked_for(environment: Mapping[str, str]) -> bool:
@@ -148,6 +150,7 @@ class _Reader:
         self.nodes.tell(group.family for group in groups)
         self.tell_of_host()
         self.tell_of_groups(groups)
+        self.script_user = self.user_and_group()
         checks = self.checks()
         common = self.common(checks)
         intervals = self.intervals(groups)
@@ -156,7 +159,14 @@ class _Reader:
             self.router(group, common, intervals.get(group.family, 100), priorities[group.number]) for group in groups
         )
         configuration = Configuration(
-            settings=GlobalSettings(router_id=self.facts.host_name, instance=self.instance, firewall=self.firewall()),
+            settings=GlobalSettings(
+                router_id=self.facts.host_name,
+                script_user=self.script_user[0],
+                script_group=self.script_user[1],
+                instance=self.instance,
+                firewall=self.firewall(),
+                keep_vips=self.variables.flag(KEEP_VIPS),
+            ),
             checks=checks,
             routers=routers,
             source=ENVIRONMENT,
@@ -345,7 +355,20 @@ class _Reader:
         if not path.startswith("/"):
             self.variables.warning(f"{name} is {seen(path)}, expected a full path: /{seen(path)} is run")
             path = f"/{path}"
-        return Command((path,))
+        user, group = self.script_user
+        return Command((path,), user=user, group=group)
+
+    def user_and_group(self) -> tuple[str | None, str | None]:
+        """The user and the group that scripts run as; None: those of the daemon."""
+        match self.variables.text(SCRIPT_USER).split():
+            case []:
+                return None, None
+            case [user] if user.isprintable():
+                return user, None
+            case [user, group] if user.isprintable() and group.isprintable():
+                return user, group
+        self.variables.wrong(SCRIPT_USER, "a user and perhaps a group, as names or numbers")
+        return None, None
 
     # -- the host -----------------------------------------------------------------------------------------------------
 

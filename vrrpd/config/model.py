@@ -243,6 +243,8 @@ class GlobalSettings:
     instance: str | None = None
     firewall: FirewallRule | None = None
     """None: the firewall is somebody else's business."""
+    keep_vips: bool = False
+    """At a stop a MASTER leaves its addresses, for seconds, to a successor that goes on at once."""
 
 
 @dataclass(frozen=True, slots=True)

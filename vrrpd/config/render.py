@@ -89,6 +89,8 @@ def _global_defs(configuration: Configuration) -> Iterator[str]:
         yield "log_unknown_vrids"
     if configuration.leftovers_are_ours:
         yield "leftovers_are_ours"
+    if settings.keep_vips:
+        yield "keep_vips"
     if settings.firewall is not None:
         yield f"firewall {_firewall(settings.firewall)}"
 
@@ -244,6 +246,7 @@ def _json_settings(settings: GlobalSettings) -> dict[str, object]:
         "network_namespace": settings.network_namespace,
         "instance": settings.instance,
         "firewall": None if settings.firewall is None else _json_firewall(settings.firewall),
+        "keep_vips": settings.keep_vips,
     }
 
 

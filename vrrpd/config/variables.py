@@ -50,9 +50,11 @@ NAMES: Final = frozenset(
         "VRRPD_PRIORITY",
         "VRRPD_MONITOR_ADDRESS",
         "VRRPD_INSTANCE",
+        "VRRPD_KEEP_VIPS",
         "VRRPD_LOG_FORMAT",
         "VRRPD_LOG_LEVEL",
         "VRRPD_PROCESS_NAME",
+        "VRRPD_SCRIPT_USER",
     }
 )
 """Every variable that is read, here or by the command line."""
@@ -103,6 +105,13 @@ class Variables:
     def warning(self, message: str) -> None:
         """Report a warning that names its variable itself."""
         self.report.warning(PLACE, message)
+
+    def flag(self, name: str) -> bool:
+        """Whether the variable says true; unset is false."""
+        text = self.text(name, "false").lower()
+        if text not in ("true", "false"):
+            self.wrong(name, "true or false")
+        return text == "true"
 
     def number(self, name: str, low: int, high: int, default: int) -> int:
         """A whole number; the default where the variable is unset or wrong."""

@@ -16,12 +16,20 @@ import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_network
 from typing import Final, TypeAlias
 
 from vrrpd.config.model import AnnouncementPolicy, Family, VirtualAddress, VirtualRouterConfig
 from vrrpd.net.announce import FrameSender, Pacer, announcement
 from vrrpd.net.interfaces import InterfaceTable, lost_with
-from vrrpd.net.netlink import AddressWriter, encode_install, encode_restore, encode_withdraw
+from vrrpd.net.netlink import (
+    AddressWriter,
+    encode_install,
+    encode_keep,
+    encode_lifetime,
+    encode_restore,
+    encode_withdraw,
+)
 from vrrpd.net.outgoing import OutgoingMessage, SendError
 from vrrpd.net.sockets import Transmitter
 from vrrpd.protocol.datagram import IPAddress
@@ -63,6 +71,8 @@ class _Pending:
     installs: bool
     again: bool = False
     """We had installed it before: that it is there already is what we want."""
+    leaves: bool = False
+    """It gives the address a lifetime; one that the kernel does not want to end by itself is taken off at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +141,10 @@ class LinuxDataplane:
         if self._pacers:
             self._send_paced()
         for entry, code in refused:
-            entry.port.refused(entry.address, entry.installs, code)
+            if entry.leaves:
+                entry.port.not_left(entry.address, code)
+            else:
+                entry.port.refused(entry.address, entry.installs, code)
 
     def send_advertisements(self) -> None:
         """Sends the collected advertisements, those of one socket in one system call."""
@@ -298,6 +311,8 @@ class RouterPort:
         self.config = config
         self.installed: set[IPAddress] = set()
         """What this process put on an interface and has to take off again."""
+        self._adopted: set[IPAddress] = set()
+        """Of those: what a predecessor left to the kernel, until it is ours for good."""
         self.was_there: set[IPAddress] = set()
         """Virtual addresses that were on the interface before; they are left alone."""
 
@@ -419,7 +434,11 @@ class RouterPort:
             if (only is None or address in only) and address not in self.was_there:
                 pending = _Pending(self, address, installs=True, again=address in self.installed)
                 self._note(prepared, installed=True)
-                self._shared.queue_message(prepared.install, pending)
+                message = prepared.install
+                if address in self._adopted:
+                    message = encode_keep(message, prepared.virtual)
+                    self._adopted.discard(address)
+                self._shared.queue_message(message, pending)
 
     def withdraw(self, only: frozenset[IPAddress] | None = None) -> None:
         """Adds the removal of what we installed to the batch and drops its waiting announcements."""
@@ -436,6 +455,41 @@ class RouterPort:
         self._restore_neighbours(going)
         if only is None:
             self.was_there.clear()
+
+    def leave(self, lifetime: int) -> None:
+        """Adds to the batch that the kernel takes off what we installed, after so many seconds; ask ``can_leave``."""
+        leaving = [prepared for address, prepared in self._prepared.items() if address in self.installed]
+        for prepared in leaving:
+            address = prepared.virtual.address
+            self._note(prepared, installed=False)
+            message = encode_lifetime(prepared.install, prepared.virtual, lifetime)
+            self._shared.queue_message(message, _Pending(self, address, installs=False, leaves=True))
+        self._shared.cancel_frames(leaving)
+        self.was_there.clear()
+
+    def can_leave(self) -> bool:
+        """False where an address that ends by itself would take something along, with nobody there to help."""
+        return all(
+            self._ends_alone(prepared.virtual)
+            for address, prepared in self._prepared.items()
+            if address in self.installed
+        )
+
+    def _ends_alone(self, virtual: VirtualAddress) -> bool:
+        if virtual.address.version == 6:
+            # An address with a lifetime cannot hold the route of its prefix: the kernel gives that one a lifetime, too,
+            # and does not always get it right. So the route goes, unless a lasting address holds it or none is needed.
+            return virtual.prefix_length == 128 or virtual.no_prefix_route or self._shares_prefix(virtual)
+        present = self._table.addresses(virtual.device)
+        entries = self._table.entries(virtual.device, virtual.address)
+        return not any(not neighbour.ours for entry in entries for neighbour in lost_with(entry, present))
+
+    def adopt(self) -> None:
+        """Takes what a predecessor has left on the interfaces, with our mark, for our own."""
+        for address, prepared in self._prepared.items():
+            if self._is_ours(prepared):
+                self._note(prepared, installed=True)
+                self._adopted.add(address)
 
     def announce(self, repeat: int, only: frozenset[IPAddress] | None) -> None:
         """Adds ``repeat`` rounds of announcements to the batch."""
@@ -469,6 +523,14 @@ class RouterPort:
         self._note(prepared, installed=False)
         self._on_refused(address, os.strerror(code))
 
+    def not_left(self, address: IPAddress, code: int) -> None:
+        """Hears that the kernel does not take an address off by itself."""
+        prepared = self._prepared.get(address)
+        if code in _GONE or prepared is None:
+            return
+        _log.warning("(%s) cannot give %s a lifetime: %s; withdrawing it", self.config.name, address, os.strerror(code))
+        self._shared.queue_message(prepared.withdraw, _Pending(self, address, installs=False))
+
     def _note(self, prepared: _Prepared, installed: bool) -> None:
         address, where = prepared.virtual.address, (prepared.virtual.device, prepared.virtual.address)
         if installed:
@@ -476,7 +538,19 @@ class RouterPort:
             self._shared.installed.add(where)
         else:
             self.installed.discard(address)
+            self._adopted.discard(address)
             self._shared.installed.discard(where)
+
+    def _shares_prefix(self, virtual: VirtualAddress) -> bool:
+        """True where a lasting address of the node is in the prefix of a virtual one on its interface."""
+        network = ip_network((virtual.address, virtual.prefix_length), strict=False)
+        return any(
+            entry.permanent
+            and not entry.ours
+            and entry.prefix_length == virtual.prefix_length
+            and entry.address in network
+            for entry in self._table.addresses(virtual.device)
+        )
 
     def _is_ours(self, prepared: _Prepared) -> bool:
         virtual = prepared.virtual

@@ -28,6 +28,7 @@ DONE: Final = 3
 REQUEST: Final = 0x001
 DUMP_INTERRUPTED: Final = 0x010
 DUMP: Final = 0x300
+REPLACE: Final = 0x100
 EXCLUSIVE: Final = 0x200
 CREATE: Final = 0x400
 
@@ -74,6 +75,9 @@ _IFA_LABEL: Final = 3
 _IFA_BROADCAST: Final = 4
 _IFA_CACHEINFO: Final = 6
 _IFA_FLAGS: Final = 8
+_CACHE_INFORMATION: Final = struct.Struct("=HHIIII")
+"""The attribute with lifetimes: its length and type, preferred, valid, and two times that the kernel fills in."""
+_FLAGS: Final = struct.Struct("=HHI")
 _IFA_RT_PRIORITY: Final = 9
 _IFA_PROTO: Final = 11
 
@@ -111,6 +115,21 @@ def split(data: bytes) -> Iterator[Message]:
 def error_of(message: bytes) -> int:
     """Reads the errno (0: success) of an ``ERROR`` message."""
     return -int.from_bytes(message[BODY : BODY + 4], sys.byteorder, signed=True)
+
+
+def as_replacement(
+    message: bytes, *, preferred: int = FOREVER, valid: int = FOREVER, flags: int | None = None
+) -> bytes:
+    """Makes of a request that adds an address one that changes it where it is: its lifetimes in seconds, its flags.
+
+    Of two attributes of a kind the kernel takes the last one.
+    """
+    more = _CACHE_INFORMATION.pack(_CACHE_INFORMATION.size, _IFA_CACHEINFO, preferred, valid, 0, 0)
+    if flags is not None:
+        more += _FLAGS.pack(_FLAGS.size, _IFA_FLAGS, flags)
+    _, kind, _, sequence, port = HEADER.unpack_from(message)
+    length = len(message) + len(more)
+    return HEADER.pack(length, kind, REQUEST | CREATE | REPLACE, sequence, port) + message[HEADER.size :] + more
 
 
 def is_bridge_port(message: bytes) -> bool:

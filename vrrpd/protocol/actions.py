@@ -2,7 +2,7 @@
 
 Becoming MASTER is: send an advertisement, install the addresses, announce them, state changed (RFC 9568 section 6.4.2
 with the addresses in place before anything is announced). Leaving by fault or shutdown is: send priority 0, withdraw,
-state changed.
+state changed. Handing over is: send an advertisement as usual, leave the addresses to the kernel, state changed.
 """
 
 from __future__ import annotations
@@ -65,6 +65,13 @@ class WithdrawAddresses:
 
 
 @dataclass(frozen=True, slots=True)
+class LeaveAddresses:
+    """Leave the addresses where they are, for the kernel to take off after ``lifetime`` (whole seconds)."""
+
+    lifetime: int
+
+
+@dataclass(frozen=True, slots=True)
 class Announce:
     """Send ``repeat`` gratuitous ARPs or unsolicited NAs for every virtual address, or for ``only`` these."""
 
@@ -89,4 +96,6 @@ class Notice:
     text: str
 
 
-Action: TypeAlias = SendAdvertisement | InstallAddresses | WithdrawAddresses | Announce | StateChanged | Notice
+Action: TypeAlias = (
+    SendAdvertisement | InstallAddresses | WithdrawAddresses | LeaveAddresses | Announce | StateChanged | Notice
+)
