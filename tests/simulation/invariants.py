@@ -478,7 +478,9 @@ class NoNeedlessTakeover:
 
     "Could have heard": nothing has happened to the LAN, to the configuration or to that MASTER, but that processes were
     stopped and went on, for as long as one that listens needs to be sure: the master-down interval of the one who takes
-    over, the interval of the MASTER, a late timer and a packet's delay.
+    over, the interval of the MASTER, a late timer and a packet's delay. Packets that were on their way then have to
+    arrive first. Nothing is demanded where packets may be late for longer than anybody waits, nor where the socket of a
+    stopped process was so full of other packets that there was room for none of this group.
     """
 
     name = "no needless takeover"
@@ -502,9 +504,13 @@ class NoNeedlessTakeover:
             if other is router or not follows or not lan.reaches(other.node, router.node):
                 continue
             since = max(self.calm_since, self._stirred.get(other.node, 0.0), other.changes[-1][0])
+            gap = other.plan.interval / 100 / other.node.rate + lan.quality.timer_lateness + lan.quality.longest_delay
+            if gap >= master_down(router, other.plan.interval) / router.node.rate:
+                continue
+            if router.plan.vrid in router.node.crowded_out:
+                continue
             longest = max(router.plan.interval, other.plan.interval)
-            needed = master_down(router, longest) / router.node.rate + other.plan.interval / 100 / other.node.rate
-            needed += lan.quality.timer_lateness + lan.quality.longest_delay
+            needed = master_down(router, longest) / router.node.rate + gap
             if lan.now - since > needed and other.node.awake and router.node.link:
                 text = f"{router.name} takes over from {other.name}, which is MASTER since {other.changes[-1][0]:.6f} s"
                 raise Violation(self.name, lan.now, text)
@@ -552,7 +558,7 @@ class Referee:
 
     def stir(self) -> None:
         """Something happens that is more than a process that is stopped or goes on."""
-        self.needless.calm_since = self.lan.now
+        self.needless.calm_since = max(self.lan.now, self.lan.last_arrival)
 
     # -- as a witness -----------------------------------------------------------------------------------------------
 

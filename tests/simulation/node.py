@@ -268,6 +268,8 @@ class Node:
         """Every router that ever ran here, those of dead processes included."""
         self.outbox: list[tuple[SimulatedRouter, Packet]] = []
         """What has been decided on but did not leave before the process was stopped."""
+        self.crowded_out: set[int | None] = set()
+        """The groups of which its socket had room for no packet at all while it was stopped last."""
         self._uptime = uptime
         self._inbox: list[tuple[Packet, float]] = []
         """What waits in the socket, and since when by the node's clock."""
@@ -331,6 +333,7 @@ class Node:
         """Stops the process (SIGSTOP): packets wait in the socket and timers in the kernel."""
         self.lan.log(f"{self.name} pauses")
         self.paused = self.running
+        self.crowded_out.clear()
         self.witness.disturbed(self, self.routers.values())
 
     def resume(self) -> None:
@@ -404,6 +407,8 @@ class Node:
         if self.paused:
             if len(self._inbox) < self.socket:
                 self._inbox.append((packet, self.clock()))
+            elif all(waiting.vrid != packet.vrid for waiting, _ in self._inbox):
+                self.crowded_out.add(packet.vrid)
         else:
             self._take_in(packet, self.clock())
 

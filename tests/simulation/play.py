@@ -100,8 +100,8 @@ class Play:
         for when, vrid in sorted(due):
             lan.run_until(max(when, lan.now))
             self.referee.settle(self.nodes.values(), vrid)
-        slowest = max(router.plan.interval for node in self.nodes.values() for router in node.routers.values())
-        lan.run_until(lan.now + QUIET_INTERVALS * slowest / 100)
+        intervals = [router.plan.interval for node in self.nodes.values() for router in node.routers.values()]
+        lan.run_until(lan.now + QUIET_INTERVALS * max(intervals, default=0) / 100)
         self.referee.step()
 
     def _mend(self, lost: tuple[int, ...]) -> None:
@@ -192,7 +192,6 @@ class Play:
     def _strike(self, what: tuple[str, RouterPlan, int]) -> None:
         """One packet of a storm, from somebody who is no router of ours."""
         kind, plan, number = what
-        self.referee.stir()
         chance, group = self.lan.random, GROUP[plan.family]
         source = address_of(STRANGER, plan.family)
         priority, hop_limit, interval, version = 1, 255, plan.interval, plan.version
@@ -223,6 +222,7 @@ class Play:
         if kind == "checksum":
             message = message[:-1] + bytes((message[-1] ^ 1,))
         self.lan.send(None, packet_of(Datagram(source, group, hop_limit, message)))
+        self.referee.stir()
 
 
 def play(scenario: Scenario, *, keep_trace: bool = True) -> Outcome:
