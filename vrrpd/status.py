@@ -48,6 +48,7 @@ def router_status(unit: RouterUnit, now: float) -> JsonObject:
         "vrid": config.vrid,
         "version": int(config.version),
         "mode": "unicast" if config.unicast else "multicast",
+        "accept_sources": [str(network) for network in config.accept_sources],
         "state": state.name.value,
         "time_in_state": round(now - runner.since, 6),
         "last_transition": None

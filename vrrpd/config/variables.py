@@ -49,6 +49,7 @@ NAMES: Final = frozenset(
         "VRRPD_NODE_ADDRESS",
         "VRRPD_PRIORITY",
         "VRRPD_MONITOR_ADDRESS",
+        "VRRPD_ACCEPT_SOURCES",
         "VRRPD_INSTANCE",
         "VRRPD_LOG_FORMAT",
         "VRRPD_LOG_LEVEL",
