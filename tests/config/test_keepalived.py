@@ -553,7 +553,7 @@ def test_accepted_sources_are_addresses_and_prefixes() -> None:
 
 
 def test_over_ipv6_a_source_that_is_not_link_local_can_be_no_router_except_by_unicast() -> None:
-    vip = "2001:db8::100"
+    vip = "fe80::5:1"
     (problem, *_) = problems(instance("accept_sources { 2001:db8::/64 }", vips=vip))
     assert problem.endswith(
         "accepted source is 2001:db8::/64, but over IPv6 advertisements come from link-local addresses (fe80::/10)"
