@@ -90,7 +90,8 @@ def test_a_peer_with_the_other_checksum_form_is_named_once(
     assert [notice.kind for notice in found] == [NoticeKind.CHECKSUM_FORM] * remarked
     for notice in found:
         assert f"of the form {seen.value}, we send {sends.value}" in notice.text
-        assert "v3_checksum_as_v2" in notice.text
+        assert "both will be MASTER" in notice.text
+        assert notice.source == HIGHER
 
 
 def test_version_2_has_no_checksum_form_to_remark_upon() -> None:
@@ -123,7 +124,6 @@ def test_a_list_with_nothing_in_common_looks_like_a_collision() -> None:
     (notice,) = remarks(ledger(), replace(GOOD, addresses=(OTHER_VIP,)))
     assert notice.kind is NoticeKind.ADDRESSES_DIFFER
     assert "192.0.2.3 advertises 192.0.2.101, none of which is ours (192.0.2.100)" in notice.text
-    assert "virtual_router_id collision?" in notice.text
 
 
 @pytest.mark.requirement("RX-12")
