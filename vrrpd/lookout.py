@@ -6,8 +6,8 @@ is watched for. The rule for "another host answers for our address", in this ord
 
 - nothing counts until ``SETTLING_TIME`` after the router became MASTER: the last words of the master before cross with
   our first ones;
-- then the other hosts are asked once, and whoever names the address from a hardware address that is none of this host's
-  is suspected and asked again every ``ASKING_INTERVAL``;
+- then the other hosts are asked, and again once a minute; whoever names the address from a hardware address that is none of this host's
+  is suspected, and asked again every ``ASKING_INTERVAL``;
 - it is a conflict when the address was claimed twice, at least ``CLAIMED_AGAIN_AFTER`` apart. A question is no claim.
 
 Whoever sends very many such frames is not listened to for a while: it has been noticed.
@@ -45,6 +45,9 @@ CLAIMED_AGAIN_AFTER: Final = 0.2
 """Seconds between two claims that make a conflict."""
 ASKING_INTERVAL: Final = 1.0
 """Seconds between two questions about a suspected address, and between two looks at what goes on."""
+ROUND_INTERVAL: Final = 60.0
+"""Seconds between two rounds of questions about all addresses, or ``garp_master_refresh`` where that is less: a host
+that was given an address and has nothing to say does not answer an announcement (Linux does not)."""
 LEAST_SILENCE: Final = 5.0
 """Seconds without a sighting, at least, before a conflict is over."""
 LEAST_PATIENCE: Final = 1.0
@@ -269,11 +272,17 @@ class Lookout:
             for virtual in unit.config.all_addresses:
                 family: Family = 4 if virtual.address.version == 4 else 6
                 wanted.setdefault((virtual.device, family), {})[virtual.address] = unit
+            if unit.source is not None:
+                # The kernel keeps IPv4 packets from one of its own addresses from us: another host that uses the one
+                # we advertise from is to be seen here only.
+                wanted.setdefault((unit.config.interface, unit.config.family), {}).setdefault(unit.source, unit)
         for key in self._watched.keys() - wanted.keys():
             self._unwatch(key)
         for key, holders in wanted.items():
             self._watch(key, holders)
         self._end_unwatched()
+        if self._watched:
+            self._call_later("round", self._round_interval(), self._ask_all)
         if young:
             self._call_later("watches", max(0.05, max(young) + 0.01), self._follow)
 
@@ -316,12 +325,25 @@ class Lookout:
     def _end_unwatched(self) -> None:
         held = {(unit.key, address) for watched in self._watched.values() for address, unit in watched.holders.items()}
         for conflict in self.ledger:
-            if conflict.kind is ConflictKind.ADDRESS_IN_USE and (conflict.router, conflict.address) not in held:
+            if conflict.address is not None and (conflict.router, conflict.address) not in held:
                 self.ledger.end(conflict, "this router is no longer MASTER")
 
     def _ask(self, key: _WatchKey, address: IPAddress) -> None:
         self._questions.append((key, address))
         self._call_later("questions", 0.0, self._send_questions)
+
+    def _ask_all(self) -> None:
+        """Asks about every watched address, and goes on doing so."""
+        for key, watched in self._watched.items():
+            for address in sorted(watched.holders, key=int):
+                self._ask(key, address)
+        if self._watched:
+            self._call_later("round", self._round_interval(), self._ask_all)
+
+    def _round_interval(self) -> float:
+        units = {id(unit): unit for watched in self._watched.values() for unit in watched.holders.values()}
+        refreshes = (unit.config.announcements.refresh for unit in units.values())
+        return max(ASKING_INTERVAL, min((ROUND_INTERVAL, *(refresh for refresh in refreshes if refresh > 0))))
 
     def _send_questions(self) -> None:
         for _ in range(min(QUESTIONS_AT_ONCE, len(self._questions))):
@@ -360,12 +382,15 @@ class Lookout:
         if not sighting.claims:
             return
         mac = sighting.mac.hex(":")
+        kind, what = ConflictKind.ADDRESS_IN_USE, "is its own while we are MASTER"
+        if sighting.address not in {virtual.address for virtual in unit.config.all_addresses}:
+            kind, what = ConflictKind.SAME_SOURCE, "is its own, from which we advertise"
         self.ledger.see(
             unit.key,
             unit.config.name,
-            ConflictKind.ADDRESS_IN_USE,
+            kind,
             mac,
-            f"another host, {mac} on {key[0]}, says that {sighting.address} is its own while we are MASTER",
+            f"another host, {mac} on {key[0]}, says that {sighting.address} {what}",
             LEAST_SILENCE,
             address=sighting.address,
             patience=CLAIMED_AGAIN_AFTER,
