@@ -6,8 +6,8 @@ is watched for. The rule for "another host answers for our address", in this ord
 
 - nothing counts until ``SETTLING_TIME`` after the router became MASTER: the last words of the master before cross with
   our first ones;
-- then the other hosts are asked, and again once a minute; whoever names the address from a hardware address that is none of this host's
-  is suspected, and asked again every ``ASKING_INTERVAL``;
+- then the other hosts are asked, and again once a minute; whoever names the address from a hardware address that is
+  none of this host's is suspected, and asked again every ``ASKING_INTERVAL``;
 - it is a conflict when the address was claimed twice, at least ``CLAIMED_AGAIN_AFTER`` apart. A question is no claim.
 
 Whoever sends very many such frames is not listened to for a while: it has been noticed.
