@@ -160,3 +160,7 @@ def test_invented_sources_push_out_the_one_heard_least_recently() -> None:
     assert LOWER in sources
     assert HIGHER not in sources
     assert sources[-1] == IPv4Address("198.51.100.30")
+    assert book.peer(HIGHER) is None
+    known = book.peer(LOWER)
+    assert known is not None
+    assert known.accepted == 2
