@@ -72,6 +72,9 @@ class _Nothing:
         """Counts."""
         self.sent += 1
 
+    def prepare(self, message: bytes, destination: IPAddress) -> None:
+        """Nothing."""
+
     def install(self, only: frozenset[IPAddress] | None) -> None:
         """Nothing."""
 
@@ -144,9 +147,9 @@ def _advertisement(datagram: Datagram) -> bool:
 
 def packet_ipv4(data: bytes) -> bool:
     """A packet as a raw IPv4 socket hands it over."""
-    packet = Ipv4Packet(data)
+    packet = Ipv4Packet(data, None)
     hash(packet.signature)
-    assert packet.vrid is None or 0 <= packet.vrid <= 255
+    assert 0 <= packet.vrid <= 255
     try:
         datagram = datagram_from_ipv4(data)
     except Discard as discard:
@@ -166,9 +169,9 @@ def packet_ipv6(data: bytes) -> bool:
         ancillary.append((41, 50, destination + bytes(4)))
     if hop_limit:
         ancillary.append((41, 52, hop_limit + bytes(3)))
-    packet = Ipv6Packet(message, tuple(ancillary), len(message) > 4096, str(IPv6Address(source)))
+    packet = Ipv6Packet(message, tuple(ancillary), len(message) > 4096, str(IPv6Address(source)), None)
     hash(packet.signature)
-    assert packet.vrid is None or 0 <= packet.vrid <= 255
+    assert 0 <= packet.vrid <= 255
     try:
         datagram = packet.datagram()
     except Discard as discard:
