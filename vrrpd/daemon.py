@@ -139,7 +139,9 @@ class Daemon:
             self._dataplane = LinuxDataplane(self._table, self._clock)
             self._timer = KernelTimer()
             self._watch_interfaces()
-            self._lookout = Lookout(self._clock, self._table, self._units.values)
+            self._lookout = Lookout(
+                self._clock, self._table, self._units.values, lambda: self._takeover_is_near(self._clock())
+            )
         except OSError as error:
             raise StartupError(f"cannot open the kernel's interfaces: {error.strerror}") from error
 

@@ -60,6 +60,8 @@ MUTED_TIME: Final = 10.0
 """Seconds."""
 QUESTIONS_AT_ONCE: Final = 32
 PAUSE_BETWEEN_QUESTIONS: Final = 0.02
+POSTPONED: Final = 0.01
+"""Seconds for which everything here waits when a router is about to take over."""
 MOST_SUSPECTS: Final = 64
 """Addresses that are asked about at the same time."""
 HARDWARE_ADDRESSES_KEPT: Final = 5.0
@@ -107,11 +109,13 @@ class Lookout:
         clock: Callable[[], float],
         table: InterfaceTable,
         units: Callable[[], Iterable[RouterUnit]],
+        busy: Callable[[], bool],
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._clock = clock
         self._table = table
         self._units = units
+        self._busy = busy
         self._limiter = RepeatLimiter(clock)
         self.ledger = ConflictLedger(clock, self._began, self._ended)
         self._watched: dict[_WatchKey, _Watched] = {}
@@ -355,6 +359,8 @@ class Lookout:
             self._call_later("questions", PAUSE_BETWEEN_QUESTIONS, self._send_questions)
 
     def _on_frames(self, key: _WatchKey) -> None:
+        if self._busy():
+            return  # that comes first; the loop calls again
         watched = self._watched[key]
         now = self._clock()
         if now - watched.second >= 1.0:
@@ -446,13 +452,16 @@ class Lookout:
         ]
 
     def _call_later(self, name: str, delay: float, work: Callable[[], None]) -> None:
-        """Calls ``work`` once, however often it is asked for by that name."""
+        """Calls ``work`` once, however often it is asked for by that name, and not while a takeover is near."""
         if name in self._timers or self._closed:
             return
 
         def run() -> None:
             del self._timers[name]
-            work()
+            if self._busy():
+                self._call_later(name, POSTPONED, work)
+            else:
+                work()
 
         self._timers[name] = self._loop.call_later(delay, run)
 
