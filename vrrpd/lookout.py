@@ -223,14 +223,14 @@ class Lookout:
             self.ledger.end(conflict, "nothing more is seen of it")
             return
         if not _still(unit, conflict.kind, peer):
-            peer.remarks.clear()
+            peer.remark_again = True
             self.ledger.end(conflict, "it is no longer so")
             return
         if peer.last_heard > conflict.last_seen:
             conflict.last_seen = peer.last_heard
             conflict.count += 1
         elif self._clock() - peer.last_heard > conflict.silence:
-            peer.remarks.clear()
+            peer.remark_again = True
 
     def _began(self, conflict: Conflict) -> None:
         held = self._limiter.allow((conflict.router, conflict.kind, conflict.other, conflict.address))

@@ -70,6 +70,18 @@ def test_remarks_are_made_again_after_a_change_of_state() -> None:
     assert [notice.kind for notice in remarks(book, other)] == [NoticeKind.INTERVAL_DIFFERS]
 
 
+def test_remarks_that_somebody_has_dropped_are_made_with_the_next_advertisement() -> None:
+    book = ledger()
+    other = replace(GOOD, max_advertise_interval=250)
+    remarks(book, other)
+    peer = book.peer(HIGHER)
+    assert peer is not None
+    peer.remark_again = True
+    assert peer.remarks == {NoticeKind.INTERVAL_DIFFERS}
+    assert [notice.kind for notice in remarks(book, other)] == [NoticeKind.INTERVAL_DIFFERS]
+    assert remarks(book, other) == []
+
+
 @pytest.mark.requirement("FMT-9", "RX-9")
 @pytest.mark.parametrize(
     ("sends", "seen", "remarked"),

@@ -33,6 +33,8 @@ class Peer:
     """The last advertisement accepted from it."""
     checksum_form: ChecksumForm | None = None
     remarks: set[NoticeKind] = field(default_factory=set)
+    remark_again: bool = False
+    """Whoever was told of the remarks has dropped them: the next advertisement makes them anew."""
 
 
 class PeerLedger:
@@ -61,6 +63,9 @@ class PeerLedger:
         """Books an accepted advertisement and returns what is worth a word about it."""
         peer = self._peer(source, now)
         peer.accepted += 1
+        if peer.remark_again:
+            peer.remark_again = False
+            peer.remarks.clear()
         unchanged = peer.last == decoded.advertisement and peer.checksum_form is decoded.checksum_form
         peer.last = decoded.advertisement
         peer.checksum_form = decoded.checksum_form
