@@ -9,7 +9,7 @@ FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := help
 .PHONY: help setup test check lint types unit core netns image image-test keepalived interop demo demo-ramp manifests \
-	bench bench-quick bench-micro fuzz clean
+	bench bench-quick bench-micro profile fuzz clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -74,6 +74,9 @@ bench-quick: $(VENV)/.bench keepalived  ## beside keepalived, a round or so of e
 
 bench-micro: $(VENV)/.bench  ## the parts of the way of one advertisement, without a network
 	$(BIN)/pytest bench/test_micro.py
+
+profile: $(VENV)/.bench  ## where the time goes: a timeline of a takeover, flame graphs (with py-spy)
+	@$(BIN)/python -m bench.profile
 
 $(VENV)/.bench: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'

@@ -8,6 +8,7 @@ arm the one timer for whoever is due next.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -35,6 +36,7 @@ from vrrpd.notify import STOP_LIMIT, Notifier
 from vrrpd.orphans import OrphanReaper
 from vrrpd.protocol.actions import StateName
 from vrrpd.protocol.datagram import IPAddress
+from vrrpd.rehearsal import Rehearsal
 from vrrpd.reports import Reports
 from vrrpd.runner import Runner
 from vrrpd.scripts.runner import ScriptHelperError, ScriptRunner
@@ -48,8 +50,9 @@ MONITOR_EVENTS_PER_TURN: Final = 64
 HOST_SETTLING_TIME: Final = 0.2
 """Seconds from a change of the host's own addresses until the environment is read again: several come together."""
 TAKEOVER_LEAD: Final = 0.001
-"""Seconds before a takeover at which the daemon wakes, to listen until the very moment: a processor that sleeps needs a
-tenth of a millisecond and more to get going. Nothing of this happens while a master is heard."""
+"""Seconds before a takeover at which the daemon wakes, to rehearse it and to listen until the very moment: a processor
+that sleeps needs a tenth of a millisecond and more to get going. Longer, and the scheduler would take us for one of
+those who use much. Nothing of this happens while a master is heard."""
 DECISION_LEAD: Final = 0.0005
 """Seconds before a takeover at which it is decided, at most."""
 LONGEST_TURN: Final = 0.005
@@ -111,6 +114,7 @@ class Daemon:
         self._tasks: set[asyncio.Task[None]] = set()
         self._control: ControlServer | None = None
         self._orphans: OrphanReaper | None = None
+        self._rehearsal: Rehearsal | None = None
 
     # -- life -----------------------------------------------------------------------------------------------------
 
@@ -177,10 +181,24 @@ class Daemon:
         for unit in self._units.values():
             unit.start()
         self._settle_all()
+        self._prepare_rehearsal()
         await self._start_scripts()
         self._apply_firewall()
         await self._open_control()
+        # All that there is now stays. Collections look at what comes and goes, and are short.
+        gc.freeze()
+        gc.enable()
         _log.info("vrrpd %s runs %d virtual routers", vrrpd.__version__, len(self._units))
+
+    def _prepare_rehearsal(self) -> None:
+        """Makes ready to rehearse takeovers, with interfaces and configuration as they are now."""
+        if self._rehearsal is not None:
+            self._rehearsal.close()
+            self._rehearsal = None
+        try:
+            self._rehearsal = Rehearsal(self._configuration.routers[0], self._table, self._clock)
+        except OSError as error:
+            _log.debug("takeovers are not rehearsed: %s", error.strerror)
 
     def _apply_firewall(self) -> None:
         families = frozenset(
@@ -228,6 +246,8 @@ class Daemon:
         for unit in self._units.values():
             unit.close()
         self._dataplane.close()
+        if self._rehearsal is not None:
+            self._rehearsal.close()
         self._timer.close()
         self._monitor.close()
         self._claims.close()
@@ -383,8 +403,12 @@ class Daemon:
     def _on_timer(self) -> None:
         self._timer.acknowledge()
         end = self._clock() + LONGEST_TURN
+        rehearsed = False
         while (now := self._clock()) < end and self._takeover_is_near(now):
             self._drain_all()
+            if not rehearsed:
+                self._rehearse()
+                rehearsed = True
             self._take_over()
         self._expire()
         self._settle()
@@ -409,6 +433,12 @@ class Daemon:
         while self._clock() < moment:
             pass
         self._dataplane.flush()
+
+    def _rehearse(self) -> None:
+        """Plays a takeover like the one that is next, if there is time for it."""
+        first = self._queue.first
+        if first is not None and first[1] - self._clock() > DECISION_LEAD and self._rehearsal is not None:
+            self._rehearsal.play()
 
     def _drain_all(self) -> None:
         """Reads what is in the sockets.
@@ -460,7 +490,7 @@ class Daemon:
             changed = self._table.apply(event)
             self._address_removed = self._address_removed or isinstance(event, AddressRemoved)
             # What carries our mark comes by our own doing, hundreds at a time, and is nobody's source address.
-            if not (isinstance(event, AddressAdded) and event.address.ours):
+            if not (isinstance(event, AddressAdded | AddressRemoved) and event.address.ours):
                 affected |= changed
             if isinstance(event, LinkRemoved):
                 self._dataplane.forget_interface(event.index)
@@ -506,6 +536,8 @@ class Daemon:
         self._own.clear()
         self._lookout.changed()
         self._follow_host()
+        if self._rehearsal is not None and not self._rehearsal.is_current:
+            self._prepare_rehearsal()
         for link in self._links.values():
             link.forget_familiar()
             if link.interface in names:

@@ -14,7 +14,7 @@ import errno
 import logging
 import os
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -63,6 +63,17 @@ class _Pending:
     installs: bool
     again: bool = False
     """We had installed it before: that it is there already is what we want."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Everything:
+    """All addresses of one router, laid out so that a takeover of hundreds costs no work for each."""
+
+    messages: tuple[bytes, ...]
+    pending: tuple[_Pending, ...]
+    prepared: tuple[_Prepared, ...]
+    addresses: frozenset[IPAddress]
+    places: frozenset[tuple[str, IPAddress]]
 
 
 class LinuxDataplane:
@@ -140,6 +151,12 @@ class LinuxDataplane:
         count = min(limit, len(self._repeats))
         self._send_frames([self._repeats.popleft() for _ in range(count)])
 
+    def discard(self) -> None:
+        """Forgets what was collected and not handed over."""
+        self._messages, self._pending, self._frames, self._advertisements = [], [], [], {}
+        self._repeats.clear()
+        self._pacers.clear()
+
     def close(self) -> None:
         """Sends what is left and closes every socket."""
         self.flush()
@@ -161,15 +178,21 @@ class LinuxDataplane:
         self._messages.append(message)
         self._pending.append(pending)
 
+    def queue_messages(self, messages: Iterable[bytes], pending: Iterable[_Pending]) -> None:
+        """Adds netlink messages to the batch."""
+        self._messages += messages
+        self._pending += pending
+
     def queue_advertisement(self, port: RouterPort, transmitter: Transmitter, message: OutgoingMessage) -> None:
         """Adds one advertisement to the batch."""
         self._advertisements.setdefault(transmitter, []).append((port, message))
 
-    def queue_frames(self, chosen: list[_Prepared], repeat: int, policy: AnnouncementPolicy) -> None:
+    def queue_frames(self, chosen: Sequence[_Prepared], repeat: int, policy: AnnouncementPolicy) -> None:
         """Adds ``repeat`` announcements of each address to the batch, or to the queues of those who have to wait."""
-        chosen = [prepared for prepared in chosen if prepared.outgoing is not None]
-        paced = [prepared for prepared in chosen if _pace(prepared, policy) > 0]
-        at_once = [prepared for prepared in chosen if _pace(prepared, policy) <= 0] if paced else chosen
+        at_once, paced = chosen, []
+        if policy.garp_interval > 0 or policy.gna_interval > 0:
+            paced = [prepared for prepared in chosen if _pace(prepared, policy) > 0 and prepared.outgoing is not None]
+            at_once = [prepared for prepared in chosen if _pace(prepared, policy) <= 0]
         if repeat > 0:
             self._frames += at_once
         for _ in range(repeat - 1):
@@ -265,6 +288,7 @@ class RouterPort:
         self._table = table
         self._on_refused = on_refused
         self._prepared: dict[IPAddress, _Prepared] = {}
+        self._everything = _Everything((), (), (), frozenset(), frozenset())
         self._bound_to: tuple[object, ...] = ()
         self._transmitter: Transmitter | None = None
         self._transmitter_key: _TransmitterKey | None = None
@@ -309,6 +333,14 @@ class RouterPort:
                 frame=frame,
                 outgoing=None if frame is None else OutgoingMessage(frame),
             )
+        prepared_all = tuple(self._prepared.values())
+        self._everything = _Everything(
+            messages=tuple(prepared.install for prepared in prepared_all),
+            pending=tuple(_Pending(self, prepared.virtual.address, installs=True) for prepared in prepared_all),
+            prepared=prepared_all,
+            addresses=frozenset(self._prepared),
+            places=frozenset((prepared.virtual.device, prepared.virtual.address) for prepared in prepared_all),
+        )
         return frozenset(
             address
             for address, prepared in self._prepared.items()
@@ -376,6 +408,13 @@ class RouterPort:
 
     def install(self, only: frozenset[IPAddress] | None) -> None:
         """Adds the addresses to the batch."""
+        if only is None and not self.installed and not self.was_there:
+            # A takeover: what the loop below would do, at once.
+            everything = self._everything
+            self._shared.queue_messages(everything.messages, everything.pending)
+            self.installed |= everything.addresses
+            self._shared.installed |= everything.places
+            return
         for address, prepared in self._prepared.items():
             if (only is None or address in only) and address not in self.was_there:
                 pending = _Pending(self, address, installs=True, again=address in self.installed)
@@ -400,7 +439,9 @@ class RouterPort:
 
     def announce(self, repeat: int, only: frozenset[IPAddress] | None) -> None:
         """Adds ``repeat`` rounds of announcements to the batch."""
-        chosen = [prepared for address, prepared in self._prepared.items() if only is None or address in only]
+        chosen: Sequence[_Prepared] = self._everything.prepared
+        if only is not None:
+            chosen = [prepared for prepared in chosen if prepared.virtual.address in only]
         self._shared.queue_frames(chosen, repeat, self.config.announcements)
 
     # -- answers of the kernel ------------------------------------------------------------------------------------

@@ -143,6 +143,19 @@ def encode_install(address: VirtualAddress, index: int, *, keeps_protocol: bool 
     )
 
 
+def encode_invalid(address: VirtualAddress, index: int) -> bytes:
+    """Encodes a request like that of ``encode_install`` that the kernel refuses: its address would live for 0 s."""
+    return _encode(
+        rtnetlink.NEW_ADDRESS,
+        rtnetlink.REQUEST | rtnetlink.CREATE | rtnetlink.EXCLUSIVE,
+        index,
+        address.address,
+        address.prefix_length,
+        [("IFA_FLAGS", 0), _lifetimes(0, 0)],
+        address.scope,
+    )
+
+
 def encode_withdraw(address: VirtualAddress, index: int) -> bytes:
     """Encodes the request that takes a virtual address off the interface ``index``.
 

@@ -45,6 +45,7 @@ _IP_TRANSPARENT: Final = 19
 _IPV6_TRANSPARENT: Final = 75
 _PACKET_INFORMATION: Final = struct.Struct("16si")
 
+_MSG_PROBE: Final = 0x10
 _SO_TIMESTAMPNS: Final = 35
 _TIME_STAMP: Final = struct.Struct("@ll")
 """``struct timespec``: seconds and nanoseconds of the wall clock."""
@@ -364,6 +365,12 @@ class Transmitter:
     def send(self, messages: Sequence[OutgoingMessage]) -> list[SendError]:
         """Sends VRRP messages; what was refused is the answer, nothing is raised, and a full queue does not wait."""
         return send_all(self._socket.fileno(), messages)
+
+    def probe(self, destination: IPAddress) -> None:
+        """Has the kernel find the way to a destination, and send nothing."""
+        with suppress(OSError):
+            flags = socket.MSG_CONFIRM | _MSG_PROBE
+            self._socket.sendto(b"", flags, self._socket_address(destination))
 
     def close(self) -> None:
         """Closes the socket; again is harmless."""
