@@ -84,7 +84,17 @@ def _mutate(name: str, seconds: float, seed: int) -> int:
 def _in_a_process(name: str, seconds: float, seed: int) -> int:
     """Runs libFuzzer, which ends its process, in one of its own."""
     command = [sys.executable, "-m", "tests.fuzz", name, "--atheris", f"--seconds={seconds}", f"--seed={seed}"]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=seconds + 120)
+    place = "/dev/shm" if os.path.isdir("/dev/shm") else None
+    # It ends without a clean-up of its own.
+    with tempfile.TemporaryDirectory(prefix="vrrpd-fuzz-", dir=place) as directory:
+        done = subprocess.run(
+            command,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=seconds + 120,
+            env={**os.environ, "TMPDIR": directory},
+        )
     lines = done.stderr.splitlines()
     last = next((line for line in reversed(lines) if "cov:" in line), "no coverage was measured")
     print(f"{name}: {last}", flush=True)

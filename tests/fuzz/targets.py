@@ -245,7 +245,7 @@ def _files() -> Path:
     """A directory in memory, gone with the process."""
     global _directory
     if _directory is None:
-        place = "/dev/shm" if os.path.isdir("/dev/shm") else None
+        place = "/dev/shm" if os.path.isdir("/dev/shm") and "TMPDIR" not in os.environ else None
         _directory = Path(tempfile.mkdtemp(prefix="vrrpd-fuzz-", dir=place))
         atexit.register(shutil.rmtree, _directory, ignore_errors=True)
     return _directory
