@@ -5,9 +5,11 @@ BIN := $(VENV)/bin
 
 CORE_TESTS := tests/protocol tests/simulation tests/test_runner.py tests/test_familiar.py
 
+FUZZ_SECONDS ?= 60
+
 .DEFAULT_GOAL := help
 .PHONY: help setup test check lint types unit core netns image image-test keepalived interop demo demo-ramp manifests \
-	bench bench-quick bench-micro profile clean
+	bench bench-quick bench-micro profile fuzz clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -79,6 +81,11 @@ profile: $(VENV)/.bench  ## where the time goes: a timeline of a takeover, flame
 $(VENV)/.bench: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@touch $@
+
+fuzz: setup  ## look for input that the daemon cannot bear: a minute for each target (FUZZ_SECONDS)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]' || \
+		echo "fuzz: atheris is not to be had for this Python or machine: going on without it"
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) .cache build *.egg-info .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -22,6 +22,7 @@ MAXIMUM_REQUEST: Final = 4096
 REQUEST_TIMEOUT: Final = 5.0
 """Seconds that a client may take, in both directions."""
 MAXIMUM_CLIENTS: Final = 16
+"""Clients that get an answer at the same time; as many again get a refusal, and the rest nothing at all."""
 
 _UCRED: Final = struct.Struct("3i")
 
@@ -59,18 +60,31 @@ class ControlServer:
             self.path.unlink(missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not _trusted(writer) or self._clients >= 2 * MAXIMUM_CLIENTS:
+            writer.transport.abort()
+            return
         self._clients += 1
         try:
-            if self._clients <= MAXIMUM_CLIENTS and _trusted(writer):
-                async with asyncio.timeout(REQUEST_TIMEOUT):
-                    answer = await self._answer(await reader.readline())
-                    writer.write(json.dumps(answer).encode() + b"\n")
-                    await writer.drain()
-        except (TimeoutError, OSError, ValueError):
-            pass  # a client that is slow, gone or talks nonsense is its own problem
+            async with asyncio.timeout(REQUEST_TIMEOUT):
+                writer.write(json.dumps(await self._answer_to(reader)).encode() + b"\n")
+                writer.close()
+                # All of it: what a client does not read must not be kept for it.
+                await writer.wait_closed()
+        except (TimeoutError, OSError):
+            # A client that is slow or gone is its own problem.
+            writer.transport.abort()
         finally:
             self._clients -= 1
-            writer.close()
+
+    async def _answer_to(self, reader: asyncio.StreamReader) -> dict[str, Any]:
+        crowded = self._clients > MAXIMUM_CLIENTS
+        try:
+            line = await reader.readline()
+        except ValueError:
+            return {"error": f"the request is longer than {MAXIMUM_REQUEST} bytes"}
+        if crowded:
+            return {"error": f"{MAXIMUM_CLIENTS} others are being answered: try again"}
+        return await self._answer(line)
 
     async def _answer(self, line: bytes) -> dict[str, Any]:
         try:

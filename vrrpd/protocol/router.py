@@ -309,10 +309,15 @@ class VirtualRouter:
             master=source,
             master_priority=advertisement.priority,
         )
-        if interval == backup.master_adver_interval:
-            return []
-        text = f"advertisement interval of {source} is {seconds(interval):g} s"
-        return [Notice(NoticeKind.INTERVAL_LEARNED, f"{text}, was {seconds(backup.master_adver_interval):g} s")]
+        notices: list[Action] = []
+        before = (backup.master, backup.master_priority)
+        if advertisement.priority == self.priority and before != (source, advertisement.priority):
+            notices.append(_equal_priority(source, advertisement.priority))
+        if interval != backup.master_adver_interval:
+            text = f"advertisement interval of {source} is {seconds(interval):g} s"
+            was = f"was {seconds(backup.master_adver_interval):g} s"
+            notices.append(Notice(NoticeKind.INTERVAL_LEARNED, f"{text}, {was}"))
+        return notices
 
     def _advertisement_as_master(
         self, master: Master, source: IPAddress, advertisement: Advertisement, now: float
@@ -328,11 +333,11 @@ class VirtualRouter:
         if theirs == ours and source == self._source:
             # Two such routers would answer each other without end.
             text = f"another router advertises priority {theirs} from our own address {source}: duplicate address?"
-            return [Notice(NoticeKind.SAME_SOURCE, text)]
+            return [Notice(NoticeKind.SAME_SOURCE, text, source)]
         actions: list[Action] = []
         if theirs == ours == OWNER_PRIORITY:
             text = f"{source} also has priority 255: at most one router can own the addresses"
-            actions.append(Notice(NoticeKind.SECOND_OWNER, text))
+            actions.append(Notice(NoticeKind.SECOND_OWNER, text, source))
         if theirs > ours or (theirs == ours and self._source is not None and int(source) > int(self._source)):
             return actions + self._yield(source, advertisement, now)
         return actions + self._answer(master, source, advertisement, now)
@@ -351,7 +356,7 @@ class VirtualRouter:
             if theirs > ours
             else f"{source} has our priority {theirs} and a higher address than {self._source}"
         )
-        actions: list[Action] = []
+        actions: list[Action] = [_equal_priority(source, ours)] if theirs == ours else []
         if self.parameters.advertise_before_yielding:
             actions.append(SendAdvertisement(ours))
         return [*actions, WithdrawAddresses(), self._change(backup, reason)]
@@ -371,7 +376,7 @@ class VirtualRouter:
                 lower_priority_round=now + times.lower_priority_delay if times.lower_priority_delay > 0 else None,
             )
         text = f"{source} also advertises, with priority {advertisement.priority}; ours is {self.priority}"
-        return [*actions, Notice(NoticeKind.LOSING_ADVERTISEMENT, text)]
+        return [*actions, Notice(NoticeKind.LOSING_ADVERTISEMENT, text, source)]
 
     # -- everything else that happens -----------------------------------------------------------------------------
 
@@ -528,6 +533,11 @@ class VirtualRouter:
         if preempting and backup.master_priority is not None and backup.master_priority < self.priority:
             return f"preempting {backup.master}, which has priority {backup.master_priority}; ours is {self.priority}"
         return f"no advertisement from {backup.master} in time"
+
+
+def _equal_priority(source: IPAddress, priority: int) -> Notice:
+    text = f"{source} has our priority, {priority}: where both are masters the higher address stays"
+    return Notice(NoticeKind.EQUAL_PRIORITY, text, source)
 
 
 def _sentence(faults: tuple[Fault, ...]) -> str:
