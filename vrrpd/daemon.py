@@ -584,7 +584,7 @@ class Daemon:
             changed = self._table.apply(event)
             self._address_removed = self._address_removed or isinstance(event, AddressRemoved)
             # What carries our mark comes by our own doing, hundreds at a time, and is nobody's source address.
-            if not (isinstance(event, AddressAdded | AddressRemoved) and event.address.ours):
+            if not (isinstance(event, AddressAdded) and event.address.ours):
                 affected |= changed
             if isinstance(event, LinkRemoved):
                 self._dataplane.forget_interface(event.index)
