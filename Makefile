@@ -8,8 +8,8 @@ CORE_TESTS := tests/protocol tests/simulation tests/test_runner.py tests/test_fa
 FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check lint types unit core netns image image-test keepalived interop demo demo-ramp manifests \
-	bench bench-quick bench-micro profile fuzz clean
+.PHONY: help setup test check lint types unit core simulation hunt mutants netns faults soak fuzz image image-test \
+	keepalived interop demo demo-ramp manifests bench bench-quick bench-micro profile clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -30,16 +30,25 @@ types: setup  ## mypy --strict
 	$(BIN)/mypy
 
 unit: setup  ## the tests that need no namespaces
-	$(BIN)/pytest -m "not netns and not interop and not image"
+	$(BIN)/pytest -m "not netns and not interop and not image and not budget"
 
 core: setup  ## the protocol core alone, with its branch coverage (100 % is demanded)
-	$(BIN)/coverage run -m pytest -q $(CORE_TESTS)
+	$(BIN)/coverage run -m pytest -q -m "not budget" $(CORE_TESTS)
 	$(BIN)/coverage report --include='vrrpd/protocol/*,vrrpd/runner.py' --fail-under=100 --show-missing --skip-covered
+
+simulation: setup  ## the fixed budget of the simulation, on all cores
+	$(BIN)/pytest -q -m budget tests/simulation
+
+hunt: setup  ## random LANs and faults until something is found or Ctrl-C (HUNT="--minutes 10 --jobs 1 --seed 7")
+	@$(BIN)/python -m tests.simulation.hunt $(HUNT)
+
+mutants: setup  ## break the core in some forty ways, each of which the tests must notice: five minutes
+	@$(BIN)/python -m tests.mutation
 
 netns: setup  ## real daemons in network namespaces
 	$(BIN)/pytest -m netns
 
-test: setup check core  ## everything but the image: style, types, core with coverage, namespaces, keepalived
+test: setup check core simulation  ## everything but the image: style, types, core with coverage, simulation, namespaces, keepalived
 	@tools/fetch-keepalived .cache/keepalived || echo "test: going on without keepalived: the tests say what that means"
 	$(BIN)/pytest $(CORE_TESTS:%=--ignore=%) --ignore=tests/image
 

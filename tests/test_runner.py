@@ -141,6 +141,17 @@ def test_becoming_master_is_applied_in_order() -> None:
     assert runner.last_change.state is StateName.MASTER
 
 
+@pytest.mark.requirement("SM-A-16")
+def test_a_master_that_was_stopped_does_not_make_up_for_the_answers_of_that_time() -> None:
+    runner, recorder = serving()
+    recorder.now = 20.0
+    decoded = Decoded(advertisement(50), ChecksumForm.PSEUDO_HEADER)
+    for hundredths in range(900):
+        waited = 11.0 + hundredths / 100
+        runner.receive(Datagram(LOWER, GROUP, 255, b""), decoded, {OURS}, arrival=waited)
+    assert len(recorder.sent) == 100
+
+
 def test_handing_over_is_applied_in_order_and_going_on_for_a_predecessor_too() -> None:
     runner, recorder = serving()
     runner.deliver(HandOver("SIGTERM"))

@@ -24,6 +24,9 @@ _log = logging.getLogger("vrrpd.links")
 
 PACKETS_PER_TURN: Final = 512
 """Packets taken from one socket before timers and other sockets get their turn."""
+LONGEST_WAIT: Final = 0.1
+"""Seconds that a packet waits while this process runs, however busy it is. What waited for longer counts as heard now:
+we were stopped, and a socket that is full keeps the oldest packets. They tell nothing of masters that are silent."""
 
 
 class DiscardLog(Protocol):
@@ -106,8 +109,8 @@ class Link:
     def drain(self, own_addresses: frozenset[IPAddress], touched: Callable[[Runner], None]) -> int:
         """Takes the waiting packets in and returns how many were familiar, or -1 where another one was among them.
 
-        Every packet counts from its arrival, however long it waited. ``touched`` hears of every router whose deadline
-        may have come nearer: of those that heard what they expected it has not.
+        Every packet counts from its arrival, if that was not too long ago. ``touched`` hears of every router whose
+        deadline may have come nearer: of those that heard what they expected it has not.
         """
         receiver = self._receiver
         if receiver is None:
@@ -125,6 +128,8 @@ class Link:
             if arrival > now:
                 now = self._clock()
                 arrival = min(arrival, now)
+            elif arrival < now - LONGEST_WAIT:
+                arrival = now
             elif arrival < earliest:
                 arrival = earliest
             runner = routers.get(vrid)

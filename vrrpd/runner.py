@@ -189,9 +189,11 @@ class Runner:
         """Takes an advertisement that carries our virtual router id, admits or discards it, and acts on it.
 
         ``signature`` is equal for two packets only if all that is looked at here is equal; see ``hear_again``.
-        ``arrival`` is when it came, by the runner's clock, where that is known better than "now".
+        ``arrival`` is when it came, by the runner's clock, where that is known better than "now". It counts for what a
+        BACKUP waits for. What a MASTER answers leaves now, at the rate of now: a process that was stopped must not make
+        up for the answers of that time.
         """
-        now = self._clock() if arrival is None else arrival
+        now = self._clock() if arrival is None or self.state is StateName.MASTER else arrival
         source = datagram.source
         if self.state is StateName.INIT:
             return
