@@ -13,6 +13,7 @@ import errno
 import logging
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -103,6 +104,12 @@ class LinuxDataplane:
         for sender in self._senders.values():
             sender.close()
         self._senders.clear()
+
+    def open_sender(self, index: int) -> None:
+        """Opens what announcements leave by: a takeover must not need a file descriptor that may not be had."""
+        if index not in self._senders:
+            with suppress(OSError):  # tried again, and told, when there is something to announce
+                self._senders[index] = FrameSender(index)
 
     def forget_interface(self, index: int) -> None:
         """Closes what belongs to an interface that is gone."""
@@ -205,6 +212,8 @@ class RouterPort:
             if interface is None:
                 continue
             announced = interface.arp and len(interface.mac) == 6
+            if announced:
+                self._shared.open_sender(interface.index)
             self._prepared[virtual.address] = _Prepared(
                 virtual=virtual,
                 index=interface.index,
