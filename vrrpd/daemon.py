@@ -452,9 +452,10 @@ class Daemon:
             # In a thread: reading a large file must not delay an advertisement.
             configuration, warnings = await asyncio.to_thread(self._load)
             self._claims.claim_routers(configuration.routers)
-        except (ConfigurationError, ClaimedElsewhere, OSError) as error:
+        except (ConfigurationError, ClaimedElsewhere, OSError, MemoryError, RuntimeError) as error:
+            # RuntimeError: there is no memory for a thread.
             self._reloads["failed"] += 1
-            lines = error.diagnostics if isinstance(error, ConfigurationError) else (error,)
+            lines = error.diagnostics if isinstance(error, ConfigurationError) else (str(error) or "out of memory",)
             for line in lines:
                 _log.error("%s", line)
             self._reload_done("refused", "the configuration was not taken over, everything goes on as before")
