@@ -35,12 +35,13 @@ def outcome(request: pytest.FixtureRequest) -> Iterator[Outcome]:
     if shutil.which("nft") is None:
         _unavailable("needs nft (nftables)")
     program = vrrpd()
-    parameters = [
-        item.callspec.params
-        for item in request.session.items
-        if isinstance(item, pytest.Function) and "outcome" in item.fixturenames
-    ]
-    cases = [Case(ROWS[wanted["key"]], wanted["role"], program) for wanted in parameters]
+    cases = []
+    for item in request.session.items:
+        if isinstance(item, pytest.Function) and "outcome" in item.fixturenames:
+            key, role = item.callspec.params["key"], item.callspec.params["role"]
+            assert isinstance(key, str)
+            assert isinstance(role, Role)
+            cases.append(Case(ROWS[key], role, program))
     with watching() as watch:
         results = play_all(cases, watch, SIDE_BY_SIDE)
         yield lambda key, role: results[key, role].result()

@@ -351,13 +351,17 @@ class Stage:
         self._probe = Probe(self.client, VIP, interval=self._probe_interval)
         before = len(self.unmet)
         self.expect_master(self.r1, "at the start")
+        self.expect(lambda: self.r2.states()[-1:] == ["BACKUP"], "at the start r2 is BACKUP")
         if len(self.unmet) > before:
             raise NotReady(self.unmet[-1])
         self.mark()
 
     def mark(self) -> None:
-        """From here on states are counted and silences measured."""
+        """From here on states are counted and silences measured, and daemons may open nothing more for good."""
         for node in self.nodes:
+            if self.is_vrrpd and not node.silent:
+                log = node.process.log_text
+                self.expect(lambda log=log: "virtual routers\n" in log(), f"the start on {node.name} is over")  # type: ignore[misc]
             node.mark()
             self._descriptors[node.daemon] = node.descriptors()
         self._marked_ns = time.time_ns()
@@ -369,7 +373,7 @@ class Stage:
         for node in self.nodes:
             self.expect(lambda node=node: not node.zombies(), f"no zombie is left on {node.name}")  # type: ignore[misc]
             allowed = self._descriptors.get(node.daemon)
-            if allowed is not None and node.running:
+            if allowed is not None and node.running and not node.silent:
                 self.expect(
                     lambda node=node, allowed=allowed: node.descriptors() <= allowed,  # type: ignore[misc]
                     f"the daemon on {node.name} has no more file descriptors open than before ({allowed})",

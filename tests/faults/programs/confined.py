@@ -1,6 +1,6 @@
 """A program with little room: ``confined.py small|full|readonly LOG COMMAND ...``.
 
-Its /run, /dev/shm and /tmp are file systems of a few kilobytes (``small``), with nothing left in them (``full``), or
+Its /run and /dev/shm are file systems of a few kilobytes (``small``), with nothing left in them (``full``), or
 read-only. Its output goes to LOG, which may be on one of them. mount(2), unshare(2). Standard library only.
 """
 
@@ -13,7 +13,7 @@ import sys
 
 CLONE_NEWNS = 0x00020000
 MS_RDONLY, MS_REMOUNT, MS_REC, MS_PRIVATE = 1, 32, 0x4000, 1 << 18
-PLACES = ("/run", "/dev/shm", "/tmp")
+PLACES = ("/run", "/dev/shm")
 OPTIONS = b"size=64k,nr_inodes=32,mode=755"
 
 

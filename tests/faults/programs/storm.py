@@ -21,7 +21,7 @@ BATCH = 50
 
 def checksum(data: bytes) -> int:
     """The Internet checksum (RFC 1071)."""
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data[: len(data) & ~1]))
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data[: len(data) & ~1]))
     total += data[-1] << 8 if len(data) % 2 else 0
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)

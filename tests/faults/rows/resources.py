@@ -12,6 +12,9 @@ from tests.faults.registry import Role, row
 from tests.faults.rows.wires import back_in_service, out_of_service
 from tests.faults.stage import Node, Stage, tool
 
+ROOM = 10 << 20
+"""Bytes of address space that a daemon still gets: enough for a thread's stack, too little for a large file."""
+
 
 def stands_in(stage: Stage) -> None:
     """Let the BACKUP stand in for the MASTER once."""
@@ -32,8 +35,8 @@ def restart(stage: Stage, *wrapper: str) -> None:
 
 
 def fill(node: Node) -> None:
-    """Use up what the daemon's own /run, /dev/shm and /tmp have left."""
-    for place in ("run", "dev/shm", "tmp"):
+    """Use up what the daemon's own /run and /dev/shm have left."""
+    for place in ("run", "dev/shm"):
         with suppress(OSError), Path(f"/proc/{node.pid}/root/{place}/fill").open("ab", buffering=0) as file:
             while True:
                 file.write(bytes(4096))
@@ -53,7 +56,7 @@ def carries_on(stage: Stage) -> None:
 @row(
     "disk-full",
     "Disk full",
-    done="The file system that has its log, /run, /dev/shm and /tmp fills up while it runs; later it is started again "
+    done="The file system that has its log, /run and /dev/shm fills up while it runs; later it is started again "
     "with no byte and no inode left.",
     master="It goes on, fails over and comes back as always, and starts. What is lost is the log, and at a start the "
     "control socket.",
@@ -75,7 +78,7 @@ def disk_full(stage: Stage) -> None:
 @row(
     "run-readonly",
     "Run directory not writable",
-    done="/run, /dev/shm and /tmp are read-only when it starts.",
+    done="/run and /dev/shm are read-only when it starts.",
     master="It runs without a control socket, says so in the log, and fails over and comes back as always.",
     backup="The same.",
 )
@@ -136,8 +139,8 @@ def ask_for_status(node: Node) -> bool:
 @row(
     "memory",
     "Out of memory",
-    done="It gets no more address space than it has (RLIMIT_AS), and is told to read a configuration of ten thousand "
-    "addresses; later the limit and the large file are gone.",
+    done="It gets no more than 10 MB of address space (RLIMIT_AS) above what it has, and is told to read a "
+    "configuration of ten thousand addresses; later the limit and the large file are gone.",
     master="It refuses the reload and goes on as MASTER. A daemon that dies of it leaves the VIP to the BACKUP, and "
     "its next start takes off what was left.",
     backup="It refuses the reload and goes on as BACKUP; the MASTER does not notice.",
@@ -151,7 +154,7 @@ def memory(stage: Stage) -> None:
     lines = f"192.0.2.100/32\n}}\nvirtual_ipaddress_excluded {{\n{addresses}"
     victim.file.write_text(text.replace("192.0.2.100/32", lines), encoding="ascii")
     pid = victim.pid
-    resource.prlimit(pid, resource.RLIMIT_AS, (size, before[1]))
+    resource.prlimit(pid, resource.RLIMIT_AS, (size + ROOM, before[1]))
     victim.process.signal(signal.SIGHUP)
     stage.hold(2 * stage.down_interval) if victim.running else None
     if stage.is_vrrpd and victim.running:
