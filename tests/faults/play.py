@@ -35,7 +35,7 @@ class Case:
     row: Row
     role: Role
     program: Program
-    probe_interval: float = 0.004
+    probe_interval: float = 0.01
     """Seconds between two requests of the client: its thousand a second would cost what the plays beside it need."""
 
 
