@@ -38,6 +38,7 @@ from vrrpd.runner import Runner
 from vrrpd.scripts.runner import ScriptHelperError, ScriptRunner
 from vrrpd.status import SCHEMA, check_status, link_status, router_status, timestamp
 from vrrpd.unit import REFUSAL_RETRY_DELAY, RouterKey, RouterUnit, Surroundings, devices, needs_restart, router_key
+from vrrpd.vitals import process_status
 
 _log = logging.getLogger("vrrpd")
 
@@ -528,6 +529,7 @@ class Daemon:
             "configuration": self._configuration.source,
             "started": timestamp(self._started),
             "reloads": self._reloads,
+            "process": process_status(len(self._queue)),
             "routers": routers,
             "checks": [check_status(status, now) for status in self._scheduler.statuses()],
             "links": [link_status(link) for link in self._links.values()],
