@@ -7,7 +7,7 @@ CORE_TESTS := tests/protocol tests/simulation tests/test_runner.py tests/test_fa
 
 .DEFAULT_GOAL := help
 .PHONY: help setup test check lint types unit core netns image image-test keepalived interop demo demo-ramp manifests \
-	bench bench-quick bench-micro clean
+	bench bench-quick bench-micro faults soak clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -72,6 +72,12 @@ bench-quick: $(VENV)/.bench keepalived  ## beside keepalived, a round or so of e
 
 bench-micro: $(VENV)/.bench  ## the parts of the way of one advertisement, without a network
 	$(BIN)/pytest bench/test_micro.py
+
+faults: setup keepalived  ## every fault three times, beside keepalived, and the table in docs/faults.md: a quarter of an hour
+	@$(BIN)/python -m tests.faults --rounds 3 --write
+
+soak: $(VENV)/.bench  ## two nodes for half an hour: is everything flat? (MINUTES=5 for less)
+	@$(BIN)/python -m bench.soak --minutes $(or $(MINUTES),30)
 
 $(VENV)/.bench: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
