@@ -88,6 +88,8 @@ def _round(cases: Sequence[Case], watch: StallWatch, progress: Progress, what: s
         result = futures[case.row.key, case.role].result()
         results.append(result)
         verdict = "as it must" if not result.unmet else "; ".join(unmet([result]))
+        for cause in result.voided:
+            progress.line(f"{what}: {case.row.title}, {case.role.value}: the machine stood still, void: {cause}")
         progress.line(f"{what}: {case.row.title}, {case.role.value}: outage {outage([result])}, {verdict}")
         if result.unmet and result.program == VRRPD:
             OUTPUT.mkdir(parents=True, exist_ok=True)

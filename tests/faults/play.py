@@ -78,13 +78,15 @@ def watching() -> Iterator[StallWatch]:
 
 def play(case: Case, watch: StallWatch) -> Result:
     """Play one case, again where the machine was at fault."""
+    voided: list[str] = []
     for _ in range(ATTEMPTS):
         began = time.monotonic()
         result = _play_once(case)
         stall = watch.longest_since(began)
         if not result.unmet or stall < STALL:
             break
-    return replace(result, stall_ms=stall * 1000)
+        voided += result.unmet
+    return replace(result, stall_ms=stall * 1000, voided=tuple(voided))
 
 
 def _play_once(case: Case) -> Result:

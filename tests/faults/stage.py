@@ -82,6 +82,8 @@ class Result:
     seconds: float
     stall_ms: float = 0.0
     """The longest time for which this machine stood still, see ``play``."""
+    voided: tuple[str, ...] = ()
+    """What did not hold in earlier plays, which do not count because the machine stood still."""
     logs: dict[str, str] = field(default_factory=dict, compare=False)
     """The ends of the daemons' logs, for somebody who has to find out what went wrong."""
 
