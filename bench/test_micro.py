@@ -46,6 +46,9 @@ Benchmark = Any
 class Silence:
     """A dataplane and an observer that do nothing, at no cost."""
 
+    def prepare(self, message: bytes, destination: IPAddress) -> None:
+        pass
+
     def send(self, message: bytes, destination: IPAddress) -> None:
         pass
 

@@ -92,7 +92,7 @@ def test_the_short_way_does_what_the_long_way_does(
             for recorder in (short_recorder, long_recorder):
                 recorder.now += value if what == "wait" and isinstance(value, float) else 0.01
             if isinstance(value, Packet):
-                if not short.hear_again(value):
+                if not short.hear_again(value, short_recorder.now):
                     value.hand_to(short)
                 value.hand_to(long)
             for runner in (short, long):
@@ -108,29 +108,43 @@ def test_the_short_way_does_what_the_long_way_does(
 def test_the_second_equal_advertisement_takes_the_short_way() -> None:
     runner, recorder = running()
     packet = Packet(HIGHER, 200)
-    assert not runner.hear_again(packet)
+    assert not runner.hear_again(packet, recorder.now)
     packet.hand_to(runner)
     recorder.now = 1.0
-    assert runner.hear_again(packet)
+    assert runner.hear_again(packet, recorder.now)
     assert runner.deadline == 4.609375
-    assert not runner.hear_again(Packet(HIGHER, 201))
+    assert not runner.hear_again(Packet(HIGHER, 201), recorder.now)
 
 
 def test_a_changed_surrounding_sends_the_next_one_the_long_way() -> None:
-    runner, _ = running()
+    runner, recorder = running()
     packet = Packet(HIGHER, 200)
     packet.hand_to(runner)
     runner.forget_familiar()
-    assert not runner.hear_again(packet)
+    assert not runner.hear_again(packet, recorder.now)
 
 
 def test_a_discarded_lower_priority_is_never_taken_for_a_master() -> None:
     runner, recorder = running()
     for _ in range(3):
         recorder.now += 1.0
-        assert not runner.hear_again(Packet(LOWER, 50))
+        assert not runner.hear_again(Packet(LOWER, 50), recorder.now)
         Packet(LOWER, 50).hand_to(runner)
     assert runner.deadline == 3.609375
     recorder.now = 3.609375
     runner.expire()
     assert runner.state is StateName.MASTER
+
+
+def test_what_was_heard_the_short_way_counts_from_its_arrival_and_is_booked_when_somebody_looks() -> None:
+    runner, recorder = running()
+    packet = Packet(HIGHER, 200)
+    packet.hand_to(runner)
+    recorder.now = 5.0
+    assert runner.hear_again(packet, 1.0)
+    assert runner.hear_again(packet, 2.0)
+    assert runner.deadline == 5.609375
+    assert runner.statistics.advertisements_received == 3
+    assert runner.peers.peers[0].accepted == 3
+    assert runner.peers.peers[0].last_heard == 2.0
+    assert runner.router.deadline == 5.609375

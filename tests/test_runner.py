@@ -45,6 +45,9 @@ class Recorder:
         """The time, as the test sets it."""
         return self.now
 
+    def prepare(self, message: bytes, destination: IPAddress) -> None:
+        pass
+
     def send(self, message: bytes, destination: IPAddress) -> None:
         self.sent.append((message, destination))
         self.lines.append(f"send {message[2]} to {destination}")

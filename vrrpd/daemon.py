@@ -32,6 +32,7 @@ from vrrpd.net.netlink import InterfaceMonitor
 from vrrpd.net.timer import DeadlineQueue, KernelTimer
 from vrrpd.notify import STOP_LIMIT, Notifier
 from vrrpd.orphans import OrphanReaper
+from vrrpd.protocol.actions import StateName
 from vrrpd.protocol.datagram import IPAddress
 from vrrpd.reports import Reports
 from vrrpd.runner import Runner
@@ -42,12 +43,28 @@ from vrrpd.vitals import process_status
 
 _log = logging.getLogger("vrrpd")
 
-MONITOR_EVENTS_PER_TURN: Final = 256
+MONITOR_EVENTS_PER_TURN: Final = 64
 """Netlink events taken in before timers and packets get their turn."""
 HOST_SETTLING_TIME: Final = 0.2
 """Seconds from a change of the host's own addresses until the environment is read again: several come together."""
+TAKEOVER_LEAD: Final = 0.001
+"""Seconds before a takeover at which the daemon wakes, to listen until the very moment: a processor that sleeps needs a
+tenth of a millisecond and more to get going. Nothing of this happens while a master is heard."""
+DECISION_LEAD: Final = 0.0005
+"""Seconds before a takeover at which it is decided, at most."""
+LONGEST_TURN: Final = 0.005
+"""Seconds for which routers that take over one after the other keep everything else waiting."""
+DRAINS_BEFORE_TAKEOVER: Final = 16
+"""How often a socket is read before a takeover at most: a flood must not hold it up for ever."""
 ROUTERS_PER_BATCH: Final = 16
-"""Routers that are due together share one netlink batch, but the first ones do not wait for the last of hundreds."""
+"""Routers that are due together share system calls, but the first ones do not wait for the last of hundreds."""
+LONGEST_AFTERWARDS: Final = 0.02
+"""Seconds for which repeated announcements and the log make room for routers that are about to take over."""
+REPEATS_PER_SLICE: Final = 32
+REPORTS_PER_SLICE: Final = 8
+"""What is done of these until somebody else gets a turn."""
+REST: Final = 0.002
+"""Seconds between two looks at a socket on which advertisements as expected come thick and fast."""
 ROUTERS_PER_STATUS_SLICE: Final = 16
 """Routers described in one go: a status request never delays an advertisement by more than these take."""
 
@@ -80,6 +97,11 @@ class Daemon:
         self._links: dict[tuple[str, Family], Link] = {}
         self._virtual_addresses: frozenset[IPAddress] = frozenset()
         self._address_removed = False
+        self._afterwards: asyncio.Handle | None = None
+        self._afterwards_since: float | None = None
+        self._resting: dict[Link, asyncio.TimerHandle] = {}
+        self._woken: dict[Link, float] = {}
+        """When each link last had something to read."""
         self._own: dict[str, frozenset[IPAddress]] = {}
         self._retries: dict[object, asyncio.TimerHandle] = {}
         self._claims = Claims()
@@ -172,9 +194,13 @@ class Daemon:
 
     async def _stop(self) -> None:
         self._stop_listening()
-        for unit in self._units.values():
+        # One batch after the other: a backup takes over the first addresses while the last are still served here.
+        for position, unit in enumerate(self._units.values(), 1):
             unit.stop("shutdown")
-        self._settle()
+            if position % ROUTERS_PER_BATCH == 0:
+                self._dataplane.flush()
+        self._dataplane.flush()
+        self._reports.tell(len(self._reports))
         deadline = self._clock() + STOP_LIMIT
         await asyncio.gather(self._notifier.stop(deadline), self._firewall.close(deadline))
         await self._scheduler.close()
@@ -187,6 +213,8 @@ class Daemon:
         self._stop_listening()
         for retry in self._retries.values():
             retry.cancel()
+        if self._afterwards is not None:
+            self._afterwards.cancel()
         if self._control is not None:
             self._control.close()
         if self._orphans is not None:
@@ -233,7 +261,7 @@ class Daemon:
         link = self._links.get((config.interface, config.family))
         if link is None:
             unknown = self._configuration.settings.log_unknown_vrids
-            link = Link(config.interface, config.family, unknown, self._journal.discarded)
+            link = Link(config.interface, config.family, unknown, self._journal.discarded, self._clock)
             self._links[config.interface, config.family] = link
         link.routers[config.vrid] = unit.runner
         link.groups[config.vrid] = config.multicast_group
@@ -283,6 +311,8 @@ class Daemon:
             self._retries[what] = self._loop.call_later(RETRY_DELAY, again)
 
     def _unwatch(self, link: Link) -> None:
+        if resting := self._resting.pop(link, None):
+            resting.cancel()
         if (descriptor := link.fileno()) is not None:
             self._loop.remove_reader(descriptor)
 
@@ -313,11 +343,29 @@ class Daemon:
     # -- callbacks of the event loop ------------------------------------------------------------------------------
 
     def _on_packets(self, link: Link) -> None:
-        self._drain(link)
-        self._settle()
+        if self._drain(link) < 0:
+            self._settle()
+            return
+        # What was expected and came: no router does anything, and no deadline comes nearer.
+        now, before = self._clock(), self._woken.get(link, 0.0)
+        self._woken[link] = now
+        if now - before < REST and (descriptor := link.fileno()) is not None:
+            self._loop.remove_reader(descriptor)
+            self._resting[link] = self._loop.call_later(REST, self._look_again, link)
 
-    def _drain(self, link: Link) -> None:
-        link.drain(self._own_addresses(link.interface), self._schedule)
+    def _look_again(self, link: Link) -> None:
+        """Reads what came while nobody listened. It counts from when it came, and a takeover looks at it first."""
+        del self._resting[link]
+        familiar = self._drain(link)
+        if familiar > 0:
+            self._resting[link] = self._loop.call_later(REST, self._look_again, link)
+        elif (descriptor := link.fileno()) is not None:
+            self._loop.add_reader(descriptor, self._on_packets, link)
+        if familiar < 0:
+            self._settle()
+
+    def _drain(self, link: Link) -> int:
+        return link.drain(self._own_addresses(link.interface), self._schedule)
 
     def _own_addresses(self, interface: str) -> frozenset[IPAddress]:
         """The node's own addresses there: nobody else may advertise from them."""
@@ -329,18 +377,75 @@ class Daemon:
 
     def _on_timer(self) -> None:
         self._timer.acknowledge()
-        # What is already in the sockets came first: a daemon that was kept from running does not depose a master
-        # whose advertisements are waiting to be read.
+        end = self._clock() + LONGEST_TURN
+        while (now := self._clock()) < end and self._takeover_is_near(now):
+            self._drain_all()
+            self._take_over()
+        self._expire()
+        self._settle()
+
+    def _take_over(self) -> None:
+        """Lets the routers that are about to take over decide so just before it is time, and act when it is.
+
+        What takes long, here, is to decide: then the code runs for the first time in a long while. It is taken no
+        earlier than a router of the next higher priority would be heard.
+        """
+        first = self._queue.first
+        if first is None:
+            return
+        ahead = min(DECISION_LEAD, first[0].router.skew_step)
+        moment = now = self._clock()
+        for runner in self._queue.due(now + ahead, ROUTERS_PER_BATCH):
+            deadline = runner.deadline
+            if deadline is not None and deadline <= now + ahead:
+                moment = max(moment, deadline)
+                runner.expire(max(now, deadline))
+            self._schedule(runner)
+        while self._clock() < moment:
+            pass
+        self._dataplane.flush()
+
+    def _drain_all(self) -> None:
+        """Reads what is in the sockets.
+
+        It came before whatever is decided next: a daemon that was kept from running does not depose a master whose
+        advertisements are waiting to be read.
+        """
         for link in self._links.values():
-            self._drain(link)
-        for position, runner in enumerate(self._queue.due(self._clock()), 1):
-            runner.expire()
+            for _ in range(DRAINS_BEFORE_TAKEOVER):
+                self._drain(link)
+                if link.exhausted:
+                    break
+
+    def _expire(self) -> None:
+        """Lets the routers act whose time has come, in order."""
+        now, drained = self._clock(), False
+        for position, runner in enumerate(self._queue.due(now), 1):
+            if runner.state is StateName.BACKUP and not drained:
+                self._drain_all()
+                drained = True
+            deadline = runner.deadline
+            if deadline is not None and deadline <= now:
+                runner.expire()
             self._schedule(runner)
             if position % ROUTERS_PER_BATCH == 0:
                 self._dataplane.flush()
-        self._settle()
+        self._dataplane.flush()
+
+    def _takeover_is_near(self, now: float) -> bool:
+        """True when a BACKUP takes over next, so soon that it is not worth while to sleep until then."""
+        while (first := self._queue.first) is not None:
+            runner, queued = first
+            if queued > now + TAKEOVER_LEAD or runner.state is not StateName.BACKUP:
+                return False
+            if runner.deadline == queued:
+                return True
+            self._schedule(runner)  # its master has been heard since
+        return False
 
     def _on_monitor(self) -> None:
+        if self._takeover_is_near(self._clock()):
+            return  # that comes first; the loop calls again
         affected: set[str] = set()
         for event in self._monitor.receive(MONITOR_EVENTS_PER_TURN):
             if isinstance(event, Overrun):
@@ -360,11 +465,13 @@ class Daemon:
         """Lets the routers answer to what has changed about interfaces and addresses."""
         self._interfaces_changed(affected)
         # What we installed a moment ago is still among the events to be read: nothing is lost until all are.
-        if self._address_removed and self._monitor.exhausted:
+        restores = self._address_removed and self._monitor.exhausted
+        if restores:
             self._address_removed = False
             for unit in self._units.values():
                 unit.restore_lost_addresses()
-        self._settle_all()
+        if affected or restores:
+            self._settle_all()
 
     def _check_changed(self, status: CheckStatus) -> None:
         for unit in self._units.values():
@@ -431,10 +538,32 @@ class Daemon:
         self._queue.schedule(runner, runner.deadline)
 
     def _settle(self) -> None:
+        """Hands over the batch, sees to what has time, and arms the timer for whoever is due next."""
         self._dataplane.flush()
-        self._reports.tell()
-        deadlines = [self._queue.next_deadline, self._dataplane.deadline]
+        if self._afterwards is None and (self._dataplane.repeats or self._reports):
+            self._afterwards = self._loop.call_soon(self._see_to_the_rest)
+        deadlines = [self._dataplane.deadline]
+        if (first := self._queue.first) is not None:
+            runner, deadline = first
+            deadlines.append(deadline - TAKEOVER_LEAD if runner.state is StateName.BACKUP else deadline)
         self._timer.arm(min((deadline for deadline in deadlines if deadline is not None), default=None))
+
+    def _see_to_the_rest(self) -> None:
+        """Repeats announcements and tells what has happened, a little at a time and when nobody is about to take over.
+
+        Who is about to comes next then, and settling that comes back to this.
+        """
+        self._afterwards = None
+        now = self._clock()
+        if self._afterwards_since is None:
+            self._afterwards_since = now
+        if now - self._afterwards_since < LONGEST_AFTERWARDS and self._takeover_is_near(now):
+            return
+        self._dataplane.send_repeats(REPEATS_PER_SLICE)
+        self._reports.tell(REPORTS_PER_SLICE)
+        if not (self._dataplane.repeats or self._reports):
+            self._afterwards_since = None
+        self._settle()
 
     def _settle_all(self) -> None:
         for unit in self._units.values():

@@ -7,6 +7,7 @@ loop only as something to be called by: ``drain`` takes whatever is waiting.
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Hashable
 from typing import Final, Protocol
@@ -35,7 +36,14 @@ class DiscardLog(Protocol):
 class Link:
     """One interface, one family: its socket, and the routers that listen there by virtual router id."""
 
-    def __init__(self, interface: str, family: Family, log_unknown_vrids: bool, log_discard: DiscardLog) -> None:
+    def __init__(
+        self,
+        interface: str,
+        family: Family,
+        log_unknown_vrids: bool,
+        log_discard: DiscardLog,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.interface = interface
         self.family: Family = family
         self.routers: dict[int, Runner] = {}
@@ -45,8 +53,13 @@ class Link:
         """Packets that could not be attributed to one of our routers."""
         self.problem: str | None = None
         """Why nothing can be heard although the interface is there."""
+        self.exhausted = True
+        """The last ``drain`` left nothing waiting."""
         self._log_unknown_vrids = log_unknown_vrids
         self._log_discard = log_discard
+        self._clock = clock
+        self._emptied = clock()
+        """When nothing was waiting: what is read later came later."""
         self._receiver: Receiver | None = None
         self._index: int | None = None
         self._joined: set[IPAddress] = set()
@@ -88,21 +101,37 @@ class Link:
             self._joined.add(DEFAULT_GROUPS[self.family])
         receiver.set_vrids(None if self._log_unknown_vrids else frozenset(self.routers))
 
-    def drain(self, own_addresses: frozenset[IPAddress], touched: Callable[[Runner], None]) -> bool:
-        """Takes the waiting packets in; False when there may be more. ``touched`` hears of every router that acted."""
+    def drain(self, own_addresses: frozenset[IPAddress], touched: Callable[[Runner], None]) -> int:
+        """Takes the waiting packets in and returns how many were familiar, or -1 where another one was among them.
+
+        Every packet counts from its arrival, however long it waited. ``touched`` hears of every router whose deadline
+        may have come nearer: of those that heard what they expected it has not.
+        """
         receiver = self._receiver
         if receiver is None:
-            return True
-        for _ in range(PACKETS_PER_TURN):
-            packet = receiver.receive()
-            if packet is None:
-                return True
-            runner = self.routers.get(packet.vrid) if packet.vrid is not None else None
-            if runner is not None and runner.hear_again(packet.signature):
-                touched(runner)
-            else:
-                self._take(packet, own_addresses, touched)
-        return False
+            return 0
+        now = self._clock()
+        offset = now - time.time()
+        begun, earliest = now, self._emptied
+        routers = self.routers
+        count = unfamiliar = 0
+        for packet in receiver.receive(PACKETS_PER_TURN):
+            count += 1
+            # The kernel's stamp is by the wall clock, which somebody may set at any moment.
+            arrival = now if packet.stamp is None else packet.stamp + offset
+            if arrival > now:
+                now = self._clock()
+                arrival = min(arrival, now)
+            elif arrival < earliest:
+                arrival = earliest
+            runner = routers.get(packet.vrid)
+            if runner is None or not runner.hear_again(packet.signature, arrival):
+                unfamiliar += 1
+                self._take(packet, arrival, own_addresses, touched)
+        self.exhausted = count < PACKETS_PER_TURN
+        if self.exhausted:
+            self._emptied = begun
+        return -1 if unfamiliar else count
 
     def forget_familiar(self) -> None:
         """Sends the next packet for every router the long way: interfaces or addresses have changed."""
@@ -117,7 +146,11 @@ class Link:
         self._joined = set()
 
     def _take(
-        self, packet: Ipv4Packet | Ipv6Packet, own_addresses: frozenset[IPAddress], touched: Callable[[Runner], None]
+        self,
+        packet: Ipv4Packet | Ipv6Packet,
+        arrival: float,
+        own_addresses: frozenset[IPAddress],
+        touched: Callable[[Runner], None],
     ) -> None:
         try:
             datagram = packet.datagram()
@@ -140,7 +173,7 @@ class Link:
         vrid = decoded.advertisement.vrid
         runner = self.routers.get(vrid)
         if runner is not None:
-            runner.receive(datagram, decoded, own_addresses, packet.signature)
+            runner.receive(datagram, decoded, own_addresses, packet.signature, arrival)
             touched(runner)
             return
         self.discarded[DiscardReason.VRID] += 1

@@ -1,12 +1,13 @@
 """Whom a daemon tells of what its routers do: the log, and the notify scripts. Never before the kernel knows.
 
-Changes and notices are collected while routers answer an event and told by ``tell``, after the batch has gone out: no
-log line and no script is older than the gratuitous ARP.
+Changes and notices are collected while routers answer an event and told by ``tell`` when nobody is about to take over:
+no log line and no script is older than the gratuitous ARP, nor in the way of another router's.
 """
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 
@@ -27,13 +28,16 @@ class Reports:
         self._journal = journal
         self._notifier = notifier
         self._unit_of = unit_of
-        self._waiting: list[Callable[[], None]] = []
+        self._waiting: deque[Callable[[], None]] = deque()
 
-    def tell(self) -> None:
-        """Writes and starts everything that has been collected, in order."""
-        waiting, self._waiting = self._waiting, []
-        for report in waiting:
-            report()
+    def __len__(self) -> int:
+        """How many wait to be told."""
+        return len(self._waiting)
+
+    def tell(self, limit: int) -> None:
+        """Writes and starts what has been collected, in order, at most ``limit`` of them."""
+        for _ in range(min(limit, len(self._waiting))):
+            self._waiting.popleft()()
 
     def state_changed(self, runner: Runner, change: StateChanged) -> None:
         """Has a change of state logged and the notify scripts started."""

@@ -49,6 +49,9 @@ class RunnerSettings:
 class Dataplane(Protocol):
     """What a runner needs done. Nothing here may wait; failures come back as events."""
 
+    def prepare(self, message: bytes, destination: IPAddress) -> None:
+        """Gets ready to send this advertisement, now or later."""
+
     def send(self, message: bytes, destination: IPAddress) -> None:
         """Sends one advertisement."""
 
@@ -90,14 +93,18 @@ class Statistics:
     notices: Counter[str] = field(default_factory=Counter)
 
 
-@dataclass(frozen=True, slots=True)
-class _Familiar:
-    """The last advertisement, if an equal one only restarts the timer."""
+@dataclass(slots=True)
+class _Heartbeat:
+    """The last advertisement, if an equal one only restarts the timer; and how often that has come since."""
 
     signature: Hashable
     source: IPAddress
     checksum_form: ChecksumForm
     down_interval: float
+    beats: int = 0
+    """Not yet booked."""
+    last: float = 0.0
+    """When the last of them arrived."""
 
 
 _TIMER_EXPIRED: Final = TimerExpired()
@@ -108,16 +115,16 @@ class Runner:
 
     __slots__ = (
         "_clock",
-        "_familiar",
+        "_heartbeat",
         "_messages",
         "_observer",
+        "_peers",
+        "_router",
+        "_statistics",
         "dataplane",
         "last_change",
-        "peers",
-        "router",
         "settings",
         "since",
-        "statistics",
     )
 
     def __init__(
@@ -125,26 +132,47 @@ class Runner:
     ) -> None:
         self.settings = settings
         self.dataplane = dataplane
-        self.router = VirtualRouter(settings.parameters)
-        self.peers = _ledger(settings)
-        self.statistics = Statistics()
+        self._router = VirtualRouter(settings.parameters)
+        self._peers = _ledger(settings)
+        self._statistics = Statistics()
         self.last_change: StateChanged | None = None
         self.since = clock()
         """When the router entered its state, by the runner's clock."""
         self._observer = observer
         self._clock = clock
-        self._familiar: _Familiar | None = None
+        self._heartbeat: _Heartbeat | None = None
         self._messages: dict[int, tuple[tuple[bytes, IPAddress], ...]] = {}
 
     @property
+    def router(self) -> VirtualRouter:
+        """The state machine."""
+        self._catch_up()
+        return self._router
+
+    @property
+    def peers(self) -> PeerLedger:
+        """Who was heard."""
+        self._catch_up()
+        return self._peers
+
+    @property
+    def statistics(self) -> Statistics:
+        """What was counted."""
+        self._catch_up()
+        return self._statistics
+
+    @property
     def deadline(self) -> float | None:
-        """When ``expire`` is wanted next; None for never."""
-        return self.router.deadline
+        """When ``expire`` is wanted next; None for never. By itself it only moves later."""
+        heartbeat = self._heartbeat
+        if heartbeat is not None and heartbeat.beats:
+            return heartbeat.last + heartbeat.down_interval
+        return self._router.deadline
 
     @property
     def state(self) -> StateName:
         """The router's state by its operators' name."""
-        return self.router.state.name
+        return self._router.state.name
 
     def receive(
         self,
@@ -152,12 +180,14 @@ class Runner:
         decoded: Decoded,
         own_addresses: Collection[IPAddress],
         signature: Hashable | None = None,
+        arrival: float | None = None,
     ) -> None:
         """Takes an advertisement that carries our virtual router id, admits or discards it, and acts on it.
 
         ``signature`` is equal for two packets only if all that is looked at here is equal; see ``hear_again``.
+        ``arrival`` is when it came, by the runner's clock, where that is known better than "now".
         """
-        now = self._clock()
+        now = self._clock() if arrival is None else arrival
         source = datagram.source
         if self.state is StateName.INIT:
             return
@@ -166,46 +196,68 @@ class Runner:
         except Discard as discard:
             self.reject(source, discard)
             return
-        self.statistics.advertisements_received += 1
-        self.statistics.checksum_forms[decoded.checksum_form] += 1
+        self._catch_up()
+        statistics = self._statistics
+        statistics.advertisements_received += 1
+        statistics.checksum_forms[decoded.checksum_form] += 1
         if decoded.advertisement.priority == 0:
-            self.statistics.priority_zero_received += 1
-        notices = self.peers.accepted(source, decoded, now)
+            statistics.priority_zero_received += 1
+        notices = self._peers.accepted(source, decoded, now)
         for notice in notices:
             self._apply(notice)
         actions = self._handle(AdvertisementReceived(source, decoded.advertisement), now)
         if signature is not None and not notices and not actions:
             self._remember(signature, source, decoded)
 
-    def hear_again(self, signature: Hashable) -> bool:
+    def hear_again(self, signature: Hashable, arrival: float) -> bool:
         """The short way for what comes most: takes an advertisement that equals the last one, byte for byte.
 
-        True when it was one and has been dealt with: a BACKUP's timer restarts, and nothing else would happen on the
-        long way. Any other event in between makes the next one take the long way again.
+        True when it was one. A BACKUP's timer restarts, and nothing else would happen on the long way, so that it is
+        enough to note the time: ``_catch_up`` does the rest for all of them at once, before anybody looks. Any other
+        event in between makes the next one take the long way again.
         """
-        familiar = self._familiar
-        if familiar is None or familiar.signature != signature:
+        heartbeat = self._heartbeat
+        if heartbeat is None or heartbeat.signature != signature:
             return False
-        now = self._clock()
-        self.router.hear_again(now + familiar.down_interval)
-        self.peers.heard_again(familiar.source, now)
-        self.statistics.advertisements_received += 1
-        self.statistics.checksum_forms[familiar.checksum_form] += 1
+        heartbeat.beats += 1
+        heartbeat.last = arrival
         return True
+
+    def _catch_up(self) -> None:
+        """Books what ``hear_again`` has noted."""
+        heartbeat = self._heartbeat
+        if heartbeat is None or heartbeat.beats == 0:
+            return
+        beats, heartbeat.beats = heartbeat.beats, 0
+        self._router.hear_again(heartbeat.last + heartbeat.down_interval)
+        self._peers.heard_again(heartbeat.source, beats, heartbeat.last)
+        self._statistics.advertisements_received += beats
+        self._statistics.checksum_forms[heartbeat.checksum_form] += beats
 
     def forget_familiar(self) -> None:
         """Sends the next advertisement the long way: what admits it has changed outside of the router."""
-        self._familiar = None
+        self._catch_up()
+        self._heartbeat = None
 
     def reject(self, source: IPAddress, discard: Discard) -> None:
         """Books a packet for our virtual router id that was thrown away; nothing else changes."""
-        self.statistics.discarded[discard.reason] += 1
-        self.peers.discarded(source, discard.reason, self._clock())
+        self._catch_up()
+        self._statistics.discarded[discard.reason] += 1
+        self._peers.discarded(source, discard.reason, self._clock())
         self._observer.discarded(self, source, discard)
 
-    def expire(self) -> None:
-        """Says that the deadline has come; too early, nothing happens."""
-        self._handle(_TIMER_EXPIRED, self._clock())
+    def expire(self, moment: float | None = None) -> None:
+        """Says that the deadline has come; too early, nothing happens.
+
+        ``moment`` is the time at which what follows will leave, where it is not now.
+        """
+        now = self._clock() if moment is None else moment
+        router = self._router
+        # The short way for what a MASTER does most.
+        if router.advertise_again(now):
+            self._send(router.priority)
+        else:
+            self._handle(_TIMER_EXPIRED, now)
 
     def deliver(self, event: Event) -> None:
         """Hands any other event to the router and applies what it asks for."""
@@ -216,33 +268,34 @@ class Runner:
 
     def reconfigure(self, settings: RunnerSettings, added: frozenset[IPAddress]) -> None:
         """Takes new settings in place; the dataplane knows the new addresses already."""
+        self._catch_up()
         self.settings = settings
-        self.peers = _ledger(settings)
+        self._peers = _ledger(settings)
         self._messages.clear()
         self.deliver(Reconfigured(settings.parameters, added))
 
     def prepare(self) -> None:
         """Builds the next advertisement and the farewell now, so that no takeover waits for the encoder."""
-        if self.router.source is not None:
-            self._encoded(self.router.priority)
+        if self._router.source is not None:
+            self._encoded(self._router.priority)
             self._encoded(0)
 
     def _handle(self, event: Event, now: float) -> list[Action]:
-        self._familiar = None
-        actions = self.router.handle(event, now)
+        self.forget_familiar()
+        actions = self._router.handle(event, now)
         for action in actions:
             self._apply(action)
         return actions
 
     def _remember(self, signature: Hashable, source: IPAddress, decoded: Decoded) -> None:
         """Keeps a packet that did nothing but restart a BACKUP's timer, if the next one like it must do the same."""
-        backup = self.router.state
+        backup = self._router.state
         if not isinstance(backup, Backup) or backup.preempt_delay_until is not None:
             return
-        if decoded.advertisement.priority < self.router.priority and self.settings.parameters.preempts:
+        if decoded.advertisement.priority < self._router.priority and self.settings.parameters.preempts:
             return  # discarded: the timer runs on
-        down_interval = self.router.down_interval(backup.master_adver_interval)
-        self._familiar = _Familiar(signature, source, decoded.checksum_form, down_interval)
+        down_interval = self._router.down_interval(backup.master_adver_interval)
+        self._heartbeat = _Heartbeat(signature, source, decoded.checksum_form, down_interval)
 
     def _apply(self, action: Action) -> None:
         match action:
@@ -257,33 +310,34 @@ class Runner:
             case StateChanged():
                 self._state_changed(action)
             case Notice():
-                self.statistics.notices[action.kind.value] += 1
+                self._statistics.notices[action.kind.value] += 1
                 self._observer.noticed(self, action)
             case _ as never:
                 assert_never(never)
 
     def _send(self, priority: int) -> None:
-        for message, destination in self._encoded(priority):
+        messages = self._messages.get(priority)
+        for message, destination in self._encoded(priority) if messages is None else messages:
             self.dataplane.send(message, destination)
-        self.statistics.advertisements_sent += 1
+        self._statistics.advertisements_sent += 1
         if priority == 0:
-            self.statistics.priority_zero_sent += 1
+            self._statistics.priority_zero_sent += 1
 
     def _state_changed(self, change: StateChanged) -> None:
         self.since = self._clock()
         self.last_change = change
         if change.state is StateName.MASTER:
-            self.statistics.became_master += 1
+            self._statistics.became_master += 1
         if change.previous is StateName.MASTER:
-            self.statistics.released_master += 1
-        self.peers.forget_remarks()
+            self._statistics.released_master += 1
+        self._peers.forget_remarks()
         self._observer.state_changed(self, change)
 
     def _encoded(self, priority: int) -> tuple[tuple[bytes, IPAddress], ...]:
         """One message for each destination: the pseudo-header makes them differ."""
         messages = self._messages.get(priority)
         if messages is None:
-            source = self.router.source
+            source = self._router.source
             if source is None:
                 return ()  # without a source address nothing is sent (RFC 9568 section 7.2); the router is in FAULT
             parameters, password = self.settings.parameters, self.settings.admission.password
@@ -301,6 +355,8 @@ class Runner:
                 (encode(advertisement, source, destination, checksum_form=form), destination)
                 for destination in self.settings.destinations
             )
+            for message, destination in messages:
+                self.dataplane.prepare(message, destination)
         return messages
 
 

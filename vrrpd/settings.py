@@ -11,8 +11,10 @@ from vrrpd.protocol.parameters import AnnouncementTimes, RouterParameters
 from vrrpd.protocol.timing import seconds
 from vrrpd.runner import RunnerSettings
 
-ADVERTISEMENT_MOMENTS: Final = 10
-"""Into how many moments an interval is divided: routers of the same interval share them, and their wake-ups."""
+MOST_PHASES: Final = 100
+"""Into how many moments an interval is divided at most: routers take turns, so that no takeover waits for hundreds."""
+SHORTEST_PHASE: Final = 0.02
+"""Seconds between two such moments at least: routers of the same moment share a wake-up."""
 
 
 def runner_settings(config: VirtualRouterConfig) -> RunnerSettings:
@@ -52,7 +54,7 @@ def router_parameters(config: VirtualRouterConfig) -> RouterParameters:
         preempt=config.preempt,
         preempt_delay=config.preempt_delay,
         owner_starts_as_master=config.initial_state is not InitialState.BACKUP,
-        advertisement_grid=seconds(config.advertisement_interval) / ADVERTISEMENT_MOMENTS,
+        advertisement_phase=_phase(config.vrid, seconds(config.advertisement_interval)),
         down_advertisements=config.down_advertisements,
         answer_lower_priority=config.answer_lower_priority,
         advertise_before_yielding=config.advertise_before_yielding,
@@ -65,3 +67,8 @@ def router_parameters(config: VirtualRouterConfig) -> RouterParameters:
             lower_priority_delay=policy.lower_priority_delay,
         ),
     )
+
+
+def _phase(vrid: int, interval: float) -> float:
+    phases = max(1, min(MOST_PHASES, int(interval / SHORTEST_PHASE)))
+    return vrid % phases * interval / phases

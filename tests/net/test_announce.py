@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv6Address
 import pytest
 
 from vrrpd.net.announce import Pacer, announcement, gratuitous_arp, unsolicited_na
+from vrrpd.net.outgoing import OutgoingMessage
 
 VMAC4 = bytes.fromhex("00005e000133")
 VMAC6 = bytes.fromhex("00005e00023d")
@@ -62,35 +63,36 @@ def test_a_hardware_address_that_is_not_ethernet_is_refused(mac: bytes) -> None:
 
 FIRST = IPv4Address("192.0.2.1")
 SECOND = IPv4Address("192.0.2.2")
+A, B, C = OutgoingMessage(b"a"), OutgoingMessage(b"b"), OutgoingMessage(b"c")
 
 
 def test_paced_frames_keep_their_order_and_their_distance() -> None:
     pacer = Pacer(0.5)
-    pacer.add(FIRST, b"a")
-    pacer.add(SECOND, b"b")
+    pacer.add(FIRST, A)
+    pacer.add(SECOND, B)
     assert pacer.deadline == float("-inf")
-    assert pacer.take(10.0) == b"a"
+    assert pacer.take(10.0) is A
     assert pacer.deadline == 10.5
     assert pacer.take(10.25) is None
-    assert pacer.take(10.5) == b"b"
+    assert pacer.take(10.5) is B
     assert pacer.deadline is None
     assert pacer.take(11.0) is None
 
 
 def test_a_frame_added_after_a_pause_still_keeps_its_distance_to_the_last_one() -> None:
     pacer = Pacer(0.5)
-    pacer.add(FIRST, b"a")
-    assert pacer.take(10.0) == b"a"
-    pacer.add(SECOND, b"b")
+    pacer.add(FIRST, A)
+    assert pacer.take(10.0) is A
+    pacer.add(SECOND, B)
     assert pacer.deadline == 10.5
     assert pacer.take(10.4) is None
-    assert pacer.take(12.0) == b"b"
+    assert pacer.take(12.0) is B
 
 
 def test_a_withdrawn_address_is_not_announced_any_more() -> None:
     pacer = Pacer(0.5)
-    for address, frame in ((FIRST, b"a"), (SECOND, b"b"), (FIRST, b"c")):
+    for address, frame in ((FIRST, A), (SECOND, B), (FIRST, C)):
         pacer.add(address, frame)
     pacer.cancel(FIRST)
     assert len(pacer) == 1
-    assert pacer.take(10.0) == b"b"
+    assert pacer.take(10.0) is B

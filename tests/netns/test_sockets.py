@@ -14,8 +14,9 @@ import pytest
 
 from tests.netns.namespaces import Namespace, connect, namespace_or_skip, wait_until
 from vrrpd.net.announce import FrameSender, gratuitous_arp, unsolicited_na
-from vrrpd.net.sockets import Receiver, Transmitter
-from vrrpd.protocol.datagram import Datagram
+from vrrpd.net.outgoing import OutgoingMessage, SendError
+from vrrpd.net.sockets import Ipv4Packet, Ipv6Packet, Receiver, Transmitter
+from vrrpd.protocol.datagram import Datagram, IPAddress
 from vrrpd.protocol.discard import Discard
 
 pytestmark = pytest.mark.netns
@@ -65,11 +66,21 @@ def message(vrid: int, rest: bytes = b"\0" * 6) -> bytes:
     return bytes((0x31, vrid)) + rest
 
 
+def send(transmitter: Transmitter, data: bytes, destination: IPAddress) -> list[SendError]:
+    """Sends one message."""
+    return transmitter.send([OutgoingMessage(data, destination)])
+
+
+def receive(receiver: Receiver) -> Ipv4Packet | Ipv6Packet | None:
+    """Takes one packet."""
+    return next(receiver.receive(1), None)
+
+
 def take(receiver: Receiver, seconds: float = 10.0) -> Datagram:
     """Waits for one datagram."""
     deadline = time.monotonic() + seconds
     while True:
-        packet = receiver.receive()
+        packet = receive(receiver)
         if packet is not None:
             return packet.datagram()
         left = deadline - time.monotonic()
@@ -86,11 +97,11 @@ def test_a_multicast_message_arrives_with_source_destination_and_hop_limit_255(
     wire: Wire, family: Literal[4, 6]
 ) -> None:
     receiver, transmitter = wire.receiver(family), wire.transmitter(family)
-    assert transmitter.send(message(51), group(family)) is None
+    assert send(transmitter, message(51), group(family)) == []
     assert take(receiver) == Datagram(
         source=LEFT4 if family == 4 else LEFT6, destination=group(family), hop_limit=255, message=message(51)
     )
-    assert receiver.receive() is None
+    assert receive(receiver) is None
     receiver.close()
     transmitter.close()
 
@@ -99,7 +110,7 @@ def test_a_multicast_message_arrives_with_source_destination_and_hop_limit_255(
 def test_a_unicast_message_arrives_with_hop_limit_255(wire: Wire, family: Literal[4, 6]) -> None:
     receiver, transmitter = wire.receiver(family, join=False), wire.transmitter(family)
     peer = RIGHT4 if family == 4 else RIGHT6
-    assert transmitter.send(message(51), peer) is None
+    assert send(transmitter, message(51), peer) == []
     datagram = take(receiver)
     assert (datagram.destination, datagram.hop_limit) == (peer, 255)
     receiver.close()
@@ -110,7 +121,7 @@ def test_a_unicast_message_arrives_with_hop_limit_255(wire: Wire, family: Litera
 def test_the_longest_message_arrives_whole(wire: Wire, family: Literal[4, 6]) -> None:
     receiver, transmitter = wire.receiver(family), wire.transmitter(family)
     longest = message(51, bytes(6 + 255 * (4 if family == 4 else 16)))
-    assert transmitter.send(longest, group(family)) is None
+    assert send(transmitter, longest, group(family)) == []
     assert take(receiver).message == longest
     receiver.close()
     transmitter.close()
@@ -121,8 +132,8 @@ def test_a_message_beyond_every_valid_length_is_discarded_and_the_next_one_is_re
     wire: Wire, family: Literal[4, 6]
 ) -> None:
     receiver, transmitter = wire.receiver(family), wire.transmitter(family)
-    assert transmitter.send(message(51, bytes(9000)), group(family)) is None
-    assert transmitter.send(message(52), group(family)) is None
+    assert send(transmitter, message(51, bytes(9000)), group(family)) == []
+    assert send(transmitter, message(52), group(family)) == []
     with pytest.raises(Discard):
         take(receiver)
     assert take(receiver).message == message(52)
@@ -133,19 +144,19 @@ def test_a_message_beyond_every_valid_length_is_discarded_and_the_next_one_is_re
 def test_an_ipv4_group_is_heard_only_between_join_and_leave(wire: Wire) -> None:
     receiver, transmitter = wire.receiver(4, join=False), wire.transmitter(4)
     witness = wire.receiver(4)
-    transmitter.send(message(1), GROUP4)
+    send(transmitter, message(1), GROUP4)
     take(witness)
-    assert receiver.receive() is None, "heard a group that another socket joined"
+    assert receive(receiver) is None, "heard a group that another socket joined"
     receiver.join(GROUP4)
     receiver.join(GROUP4)
-    transmitter.send(message(2), GROUP4)
+    send(transmitter, message(2), GROUP4)
     assert take(receiver).message == message(2)
     receiver.leave(GROUP4)
     receiver.leave(GROUP4)
     take(witness)
-    transmitter.send(message(3), GROUP4)
+    send(transmitter, message(3), GROUP4)
     take(witness)
-    assert receiver.receive() is None
+    assert receive(receiver) is None
     for end in (receiver, transmitter, witness):
         end.close()
 
@@ -154,16 +165,16 @@ def test_an_ipv6_group_is_heard_only_while_somebody_on_the_interface_has_joined_
     receiver, transmitter = wire.receiver(6, join=False), wire.transmitter(6)
     receiver.join(OTHER_GROUP6)
     receiver.join(OTHER_GROUP6)
-    transmitter.send(message(1), GROUP6)
-    transmitter.send(message(2), OTHER_GROUP6)
+    send(transmitter, message(1), GROUP6)
+    send(transmitter, message(2), OTHER_GROUP6)
     assert take(receiver).message == message(2)
     receiver.leave(OTHER_GROUP6)
     receiver.leave(OTHER_GROUP6)
-    transmitter.send(message(3), OTHER_GROUP6)
-    transmitter.send(message(4), RIGHT6)
+    send(transmitter, message(3), OTHER_GROUP6)
+    send(transmitter, message(4), RIGHT6)
     assert take(receiver).message == message(4)
     witness = wire.receiver(6)
-    transmitter.send(message(5), GROUP6)
+    send(transmitter, message(5), GROUP6)
     assert take(witness).destination == GROUP6
     assert take(receiver).destination == GROUP6, "the kernel now keeps groups apart: the admission check can rest"
     for end in (receiver, transmitter, witness):
@@ -191,17 +202,17 @@ def test_the_kernel_filter_passes_exactly_the_given_vrids(
     witness = wire.receiver(family)
     receiver.set_vrids(vrids)
     for vrid in range(256):
-        transmitter.send(message(vrid), group(family))
+        send(transmitter, message(vrid), group(family))
     for _ in range(256):
         take(witness)
     heard = []
-    while (packet := receiver.receive()) is not None:
+    while (packet := receive(receiver)) is not None:
         assert packet.vrid == packet.datagram().message[1]
         heard.append(packet.vrid)
     assert heard == sorted(vrids)
     receiver.set_vrids(None)
     receiver.set_vrids(None)
-    transmitter.send(message(77), group(family))
+    send(transmitter, message(77), group(family))
     assert take(receiver).message == message(77)
     for end in (receiver, transmitter, witness):
         end.close()
@@ -214,7 +225,7 @@ def test_a_message_too_short_for_a_vrid_passes_the_filter_so_that_it_is_counted(
 ) -> None:
     receiver, transmitter = wire.receiver(family), wire.transmitter(family)
     receiver.set_vrids(frozenset({51}))
-    assert transmitter.send(short, group(family)) is None
+    assert send(transmitter, short, group(family)) == []
     assert take(receiver).message == short
     receiver.close()
     transmitter.close()
@@ -231,7 +242,7 @@ def test_the_filter_finds_the_vrid_behind_ipv4_options(wire: Wire) -> None:
     for vrid in (50, 51, 52):
         sender.sendto(message(vrid), (str(GROUP4), 0))
     assert take(receiver).message == message(51)
-    assert receiver.receive() is None
+    assert receive(receiver) is None
     sender.close()
     receiver.close()
 
@@ -255,9 +266,9 @@ def test_a_receiver_hears_only_its_own_interface(wire: Wire) -> None:
         other_receiver.join(GROUP4)
         with other_left:
             transmitter = Transmitter("eth0", other_left.index("eth0"), IPv4Address("198.51.100.1"))
-        assert transmitter.send(message(51), GROUP4) is None
+        assert send(transmitter, message(51), GROUP4) == []
         assert take(other_receiver).source == IPv4Address("198.51.100.1")
-        assert receiver.receive() is None
+        assert receive(receiver) is None
     finally:
         with other_right.routing() as routing:
             routing.link("del", ifname="eth1")
@@ -270,9 +281,9 @@ def test_a_sender_does_not_hear_itself(wire: Wire, family: Literal[4, 6]) -> Non
     with wire.left:
         near = Receiver("eth0", wire.left_index, family)
     near.join(group(family))
-    transmitter.send(message(51), group(family))
+    send(transmitter, message(51), group(family))
     take(far)
-    assert near.receive() is None
+    assert receive(near) is None
     for end in (transmitter, near, far):
         end.close()
 
@@ -285,8 +296,8 @@ def test_a_transmitter_never_queues_a_packet(wire: Wire, family: Literal[4, 6]) 
     with wire.left:
         near = Receiver("eth0", wire.left_index, family)
     near.join(group(family))
-    far.send(message(51), group(family))
-    far.send(message(51), LEFT4 if family == 4 else LEFT6)
+    send(far, message(51), group(family))
+    send(far, message(51), LEFT4 if family == 4 else LEFT6)
     take(near)
     take(near)
     with pytest.raises(BlockingIOError):
@@ -304,7 +315,7 @@ def test_advertisements_leave_with_traffic_class_0xc0_to_the_mapped_ethernet_gro
         tap.bind(("eth0", 0x0800 if family == 4 else 0x86DD))
     tap.settimeout(10)
     transmitter = wire.transmitter(family)
-    transmitter.send(message(51), group(family))
+    send(transmitter, message(51), group(family))
     while True:
         frame = tap.recv(2000)
         if (frame[23] if family == 4 else frame[20]) == 112:
@@ -351,7 +362,7 @@ def test_frames_arrive_at_the_other_end_as_they_were_built(wire: Wire) -> None:
         unsolicited_na(mac, IPv6Address("2001:db8::100")),
     ]
     for frame in frames:
-        assert sender.send(frame) is None
+        assert sender.send([OutgoingMessage(frame)]) == []
     waiting = list(frames)
     while waiting:
         seen = tap.recv(2000)
@@ -371,15 +382,16 @@ def test_sending_while_the_link_is_down_gives_the_error_and_receiving_goes_on_af
     with left:
         sender = FrameSender(wire.left_index)
     left.set_link("eth0", "down")
-    for error in (transmitter.send(message(51), GROUP4), sender.send(gratuitous_arp(b"\x02" * 6, LEFT4))):
-        assert isinstance(error, OSError)
+    announcement = OutgoingMessage(gratuitous_arp(b"\x02" * 6, LEFT4))
+    for errors in (send(transmitter, message(51), GROUP4), sender.send([announcement])):
+        assert [error.position for error in errors] == [0]
     right.set_link("eth0", "down")
-    assert receiver.receive() is None
+    assert receive(receiver) is None
     assert not select.select([receiver], [], [], 0)[0], "a socket that stays readable makes the loop spin"
     left.set_link("eth0", "up")
     right.set_link("eth0", "up")
     wait_until(
-        lambda: transmitter.send(message(51), GROUP4) is None and receiver.receive() is not None,
+        lambda: send(transmitter, message(51), GROUP4) == [] and receive(receiver) is not None,
         "a message after the link came back",
     )
     for namespace in (left, right):
@@ -399,7 +411,7 @@ def test_a_transmitter_whose_address_was_deleted_still_says_farewell_from_it(fam
         receiver = Receiver("eth0", right.index("eth0"), family)
     receiver.join(group(family))
     left.delete_address("eth0", str(source), length)
-    assert transmitter.send(message(51), group(family)) is None
+    assert send(transmitter, message(51), group(family)) == []
     assert take(receiver).source == source
     with left, pytest.raises(OSError, match="Cannot assign requested address"):
         Transmitter("eth0", left.index("eth0"), source)

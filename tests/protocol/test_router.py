@@ -10,6 +10,8 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.protocol.builders import (
     CHECK_FAILED,
@@ -55,7 +57,7 @@ from vrrpd.protocol.events import (
 )
 from vrrpd.protocol.parameters import AnnouncementTimes
 from vrrpd.protocol.router import VirtualRouter
-from vrrpd.protocol.states import Faulty, Init
+from vrrpd.protocol.states import Faulty, Init, Master
 from vrrpd.protocol.timing import Version
 
 # -- INIT -------------------------------------------------------------------------------------------------------------
@@ -874,13 +876,60 @@ def test_a_router_that_was_not_started_takes_new_parameters_in_silence() -> None
 
 
 @pytest.mark.requirement("TM-7")
-def test_advertisements_fall_on_common_moments_where_many_routers_share_them() -> None:
-    router = started(replace(parameters(), advertisement_grid=0.05))
+def test_advertisements_fall_on_the_phase_of_a_router_that_has_one() -> None:
+    router = started(replace(parameters(), advertisement_phase=0.25))
     router.handle(TimerExpired(), 3.62)
-    assert router.deadline == pytest.approx(4.6)
-    router.handle(TimerExpired(), 4.6001)
-    assert router.deadline == pytest.approx(5.6)
-    late = started(replace(parameters(), advertisement_grid=0.05))
+    assert router.deadline == pytest.approx(4.25), "the first interval is shorter"
+    router.handle(TimerExpired(), 4.2501)
+    assert router.deadline == pytest.approx(5.25)
+    late = started(replace(parameters(), advertisement_phase=0.25))
     late.handle(TimerExpired(), 3.62)
     late.handle(TimerExpired(), 9.97)
-    assert late.deadline == pytest.approx(10.95), "after a pause on the common moments again"
+    assert late.deadline == pytest.approx(10.25), "after a pause on its phase again"
+
+
+@pytest.mark.requirement("TM-7")
+@given(
+    st.floats(0.0, 1.0e7),
+    st.sampled_from([1, 7, 10, 100, 4095]),
+    st.floats(0.0, 1.0, exclude_max=True),
+)
+def test_no_interval_is_longer_for_the_phase(now: float, interval: int, fraction: float) -> None:
+    phase = fraction * interval / 100
+    router = VirtualRouter(replace(parameters(255), max_advertise_interval=interval, advertisement_phase=phase))
+    router.handle(SourceChanged(OURS), now)
+    router.handle(Startup(), now)
+    assert router.deadline is not None
+    assert now - 1e-6 <= router.deadline <= now + interval / 100 + 1e-6
+    assert router.state.name is StateName.MASTER
+
+
+TIMERS = st.one_of(st.none(), st.sampled_from([0.5, 1.0, 1.5]))
+
+
+@given(st.sampled_from([0.2, 1.0, 1.2]), TIMERS, TIMERS, TIMERS, st.sampled_from([0.9, 1.0, 1.3, 2.3, 9.0]))
+def test_the_short_way_of_a_master_is_taken_only_where_it_is_the_long_way(
+    adver_timer: float, second_round: float | None, refresh: float | None, round_: float | None, now: float
+) -> None:
+    short, long = (started(parameters()) for _ in range(2))
+    for router in (short, long):
+        router.handle(TimerExpired(), 3.7)
+        router.state = Master(adver_timer, second_round, refresh, round_)
+    if short.advertise_again(now):
+        assert long.handle(TimerExpired(), now) == [SendAdvertisement(short.priority)]
+    assert short.state == long.state or short.state == Master(adver_timer, second_round, refresh, round_)
+
+
+def test_the_short_way_of_a_master_is_taken_for_what_it_does_most() -> None:
+    router = started(parameters())
+    assert not router.advertise_again(3.7), "a BACKUP has none"
+    router.handle(TimerExpired(), 3.7)
+    assert not router.advertise_again(4.6), "too early"
+    assert router.advertise_again(4.7)
+    assert router.deadline == pytest.approx(5.7)
+
+
+def test_a_better_priority_takes_over_one_skew_step_sooner() -> None:
+    assert started(parameters()).skew_step == pytest.approx(1 / 256, abs=1e-6)
+    master = started(parameters(255))
+    assert master.skew_step == pytest.approx(1 / 256, abs=1e-6)

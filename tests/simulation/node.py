@@ -103,6 +103,9 @@ class SimulatedRouter:
         """True while it serves; a router of a dead or stopped process serves nobody."""
         return self.runner.state is StateName.MASTER
 
+    def prepare(self, message: bytes, destination: IPAddress) -> None:
+        pass
+
     def send(self, message: bytes, destination: IPAddress) -> None:
         """Counts an advertisement and puts it on the wire, if there is a wire."""
         self.sent.append((self.node.lan.now, message[2]))

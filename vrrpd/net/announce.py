@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import socket
 from collections import deque
+from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
+from vrrpd.net.outgoing import OutgoingMessage, SendError, send_all
 from vrrpd.protocol.datagram import IPAddress
 from vrrpd.protocol.packet import internet_checksum
 
@@ -86,13 +88,9 @@ class FrameSender:
             self._socket.close()
             raise
 
-    def send(self, frame: bytes) -> OSError | None:
-        """Sends one frame; the error is the answer, it is never raised, and a full queue does not wait."""
-        try:
-            self._socket.send(frame)
-        except OSError as error:
-            return error
-        return None
+    def send(self, frames: Sequence[OutgoingMessage]) -> list[SendError]:
+        """Sends whole frames; what was refused is the answer, nothing is raised, and a full queue does not wait."""
+        return send_all(self._socket.fileno(), frames)
 
     def close(self) -> None:
         """Closes the socket; again is harmless."""
@@ -108,13 +106,13 @@ class Pacer:
 
     def __init__(self, interval: float) -> None:
         self._interval = interval
-        self._waiting: deque[tuple[IPAddress, bytes]] = deque()
+        self._waiting: deque[tuple[IPAddress, OutgoingMessage]] = deque()
         self._not_before: float | None = None
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def add(self, address: IPAddress, frame: bytes) -> None:
+    def add(self, address: IPAddress, frame: OutgoingMessage) -> None:
         """Puts a frame at the end of the queue."""
         self._waiting.append((address, frame))
 
@@ -129,7 +127,7 @@ class Pacer:
             return None
         return float("-inf") if self._not_before is None else self._not_before
 
-    def take(self, now: float) -> bytes | None:
+    def take(self, now: float) -> OutgoingMessage | None:
         """Takes out the next frame if its time has come."""
         if not self._waiting or (self._not_before is not None and now < self._not_before):
             return None

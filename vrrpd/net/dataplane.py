@@ -1,8 +1,9 @@
 """The kernel's side of every virtual router: advertisements out, addresses on and off, announcements.
 
-Everything that a takeover needs is built before it is needed: netlink messages and frames are ready as bytes, so that
-MASTER is a few system calls. Advertisements leave at once; addresses and announcements of all routers that change in
-one turn of the event loop are collected and leave together in ``flush``, addresses first.
+Everything that a takeover needs is built before it is needed: netlink messages, advertisements and frames are ready as
+bytes, so that MASTER is three system calls. What all routers that act in one turn of the event loop want is collected
+and leaves together in ``flush``: advertisements, then addresses, then the first announcement of each address. That one
+moves the traffic; the ones that repeat it wait in ``send_repeats`` until nobody is about to take over.
 
 Only what this process installed is withdrawn: an address that was there before is left alone.
 """
@@ -12,19 +13,29 @@ from __future__ import annotations
 import errno
 import logging
 import os
+from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from vrrpd.config.model import AnnouncementPolicy, Family, VirtualAddress, VirtualRouterConfig
 from vrrpd.net.announce import FrameSender, Pacer, announcement
 from vrrpd.net.interfaces import InterfaceTable, lost_with
 from vrrpd.net.netlink import AddressWriter, encode_install, encode_restore, encode_withdraw
+from vrrpd.net.outgoing import OutgoingMessage, SendError
 from vrrpd.net.sockets import Transmitter
 from vrrpd.protocol.datagram import IPAddress
 
 _log = logging.getLogger("vrrpd.dataplane")
+
+ADDRESSES_PER_SLICE: Final = 32
+"""Addresses that are put on an interface before the first of them are announced."""
+OUTGOING_KEPT: Final = 1024
+"""Ready advertisements kept for each router: its peers times the few priorities that it alternates between."""
+
+_TransmitterKey: TypeAlias = tuple[int, IPAddress, int]
+"""(interface index, source, hop limit)."""
 
 _GONE: Final = frozenset({errno.EADDRNOTAVAIL, errno.ENODEV})
 """Withdrawing what is no longer there is no error."""
@@ -40,6 +51,8 @@ class _Prepared:
     withdraw: bytes
     frame: bytes | None
     """The announcement; None on interfaces without ARP."""
+    outgoing: OutgoingMessage | None
+    """The same, ready to be sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +75,15 @@ class LinuxDataplane:
         self._writer = AddressWriter()
         self._messages: list[bytes] = []
         self._pending: list[_Pending | None] = []
-        self._frames: list[tuple[int, bytes]] = []
+        self._advertisements: dict[Transmitter, list[tuple[RouterPort, OutgoingMessage]]] = {}
+        self._frames: list[_Prepared] = []
+        self._repeats: deque[_Prepared] = deque()
         self.installed: set[tuple[str, IPAddress]] = set()
         """(device, address) of everything that any router of this daemon has put somewhere."""
         self._senders: dict[int, FrameSender] = {}
         self._pacers: dict[tuple[int, Family], Pacer] = {}
+        self._transmitters: dict[_TransmitterKey, Transmitter] = {}
+        self._users: Counter[_TransmitterKey] = Counter()
 
     def port(self, config: VirtualRouterConfig, on_refused: Callable[[IPAddress, str], None]) -> RouterPort:
         """The dataplane of one router; ``on_refused`` hears of every address that the kernel will not take."""
@@ -79,27 +96,55 @@ class LinuxDataplane:
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def flush(self) -> None:
-        """Hands the collected batch to the kernel: addresses, then announcements, then whatever was refused."""
+        """Hands the collected batch to the kernel: advertisements, addresses, announcements; then tells of refusals."""
+        if self._advertisements:
+            self.send_advertisements()
+        start = 0
         refused: list[tuple[_Pending, int]] = []
-        if self._messages:
-            messages, self._messages = self._messages, []
-            pending, self._pending = self._pending, []
-            for error in self._writer.submit(messages):
-                entry = pending[error.position]
-                if entry is not None and not (entry.again and error.errno == errno.EEXIST):
-                    refused.append((entry, error.errno))
-        if self._frames:
-            frames, self._frames = self._frames, []
-            for index, frame in frames:
-                self._send_frame(index, frame)
+        messages, pending, frames = self._messages, self._pending, self._frames
+        if messages or frames:
+            self._messages, self._pending, self._frames = [], [], []
+        # The first addresses are announced before the last of hundreds are there. All belong to the same requests in
+        # the same order, so that no announcement comes before its address.
+        slices = max(1, -(-len(messages) // ADDRESSES_PER_SLICE))
+        for number in range(slices):
+            some = slice(number * ADDRESSES_PER_SLICE, (number + 1) * ADDRESSES_PER_SLICE)
+            if messages:
+                for error in self._writer.submit(messages[some]):
+                    entry = pending[some.start + error.position]
+                    if entry is not None and not (entry.again and error.errno == errno.EEXIST):
+                        refused.append((entry, error.errno))
+            if number == slices - 1:
+                self._send_frames(frames[start:])
+            else:
+                start = self._send_frames_of(frames, start, pending[some])
         if self._pacers:
             self._send_paced()
         for entry, code in refused:
             entry.port.refused(entry.address, entry.installs, code)
 
+    def send_advertisements(self) -> None:
+        """Sends the collected advertisements, those of one socket in one system call."""
+        collected, self._advertisements = self._advertisements, {}
+        for transmitter, sent in collected.items():
+            errors = {error.position: error for error in transmitter.send([message for _, message in sent])}
+            for position, (port, message) in enumerate(sent):
+                port.sent(message.destination, errors.get(position))
+
+    @property
+    def repeats(self) -> int:
+        """Announcements that repeat an earlier one and wait for a quiet moment."""
+        return len(self._repeats)
+
+    def send_repeats(self, limit: int) -> None:
+        """Sends up to ``limit`` of the announcements that repeat an earlier one, in order."""
+        count = min(limit, len(self._repeats))
+        self._send_frames([self._repeats.popleft() for _ in range(count)])
+
     def close(self) -> None:
         """Sends what is left and closes every socket."""
         self.flush()
+        self.send_repeats(len(self._repeats))
         self._writer.close()
         for sender in self._senders.values():
             sender.close()
@@ -123,38 +168,84 @@ class LinuxDataplane:
         self._messages.append(message)
         self._pending.append(pending)
 
-    def queue_frame(self, prepared: _Prepared, policy: AnnouncementPolicy) -> None:
-        """Adds one announcement to the batch, or to the queue of its interface where a pace is configured."""
-        if prepared.frame is None:
-            return
+    def queue_advertisement(self, port: RouterPort, transmitter: Transmitter, message: OutgoingMessage) -> None:
+        """Adds one advertisement to the batch."""
+        self._advertisements.setdefault(transmitter, []).append((port, message))
+
+    def queue_frames(self, chosen: list[_Prepared], repeat: int, policy: AnnouncementPolicy) -> None:
+        """Adds ``repeat`` announcements of each address to the batch, or to the queues of those who have to wait."""
+        chosen = [prepared for prepared in chosen if prepared.outgoing is not None]
+        paced = [prepared for prepared in chosen if _pace(prepared, policy) > 0]
+        at_once = [prepared for prepared in chosen if _pace(prepared, policy) <= 0] if paced else chosen
+        if repeat > 0:
+            self._frames += at_once
+        for _ in range(repeat - 1):
+            self._repeats += at_once
+        for _ in range(repeat):
+            for prepared in paced:
+                self._pace(prepared, _pace(prepared, policy))
+
+    def _pace(self, prepared: _Prepared, interval: float) -> None:
         address = prepared.virtual.address
-        family: Family = 4 if address.version == 4 else 6
-        interval = policy.garp_interval if family == 4 else policy.gna_interval
-        if interval <= 0:
-            self._frames.append((prepared.index, prepared.frame))
-            return
-        key = (prepared.index, family)
+        key = (prepared.index, _family(address))
         pacer = self._pacers.get(key)
         if pacer is None:
             pacer = self._pacers[key] = Pacer(interval)
-        pacer.add(address, prepared.frame)
+        assert prepared.outgoing is not None
+        pacer.add(address, prepared.outgoing)
 
-    def cancel_frames(self, prepared: _Prepared) -> None:
-        """Drops the announcements of an address that are still waiting."""
+    def cancel_frames(self, going: list[_Prepared]) -> None:
+        """Drops the announcements of these addresses that are still waiting."""
+        gone = {(prepared.index, prepared.frame) for prepared in going}
         if self._frames:
-            gone = (prepared.index, prepared.frame)
-            self._frames = [entry for entry in self._frames if entry != gone]
+            self._frames = [waiting for waiting in self._frames if (waiting.index, waiting.frame) not in gone]
+        if self._repeats:
+            self._repeats = deque(waiting for waiting in self._repeats if (waiting.index, waiting.frame) not in gone)
         for (index, _), pacer in self._pacers.items():
-            if index == prepared.index:
-                pacer.cancel(prepared.virtual.address)
+            for prepared in going:
+                if index == prepared.index:
+                    pacer.cancel(prepared.virtual.address)
+
+    def transmitter(self, key: _TransmitterKey, interface: str) -> Transmitter:
+        """The sending socket of all routers with this interface, source and hop limit; raises ``OSError``."""
+        transmitter = self._transmitters.get(key)
+        if transmitter is None:
+            transmitter = self._transmitters[key] = Transmitter(interface, *key)
+        self._users[key] += 1
+        return transmitter
+
+    def release(self, key: _TransmitterKey) -> None:
+        """Gives a sending socket back; what was collected for it is sent before the last user's is closed."""
+        self._users[key] -= 1
+        if self._users[key] == 0:
+            self.send_advertisements()
+            del self._users[key]
+            self._transmitters.pop(key).close()
+
+    def _send_frames_of(self, frames: list[_Prepared], start: int, done: list[_Pending | None]) -> int:
+        """Sends the announcements from ``start`` on as far as their addresses are there; returns where to go on."""
+        installed = {entry.address for entry in done if entry is not None}
+        end = start
+        while end < len(frames) and frames[end].virtual.address in installed:
+            end += 1
+        self._send_frames(frames[start:end])
+        return end
+
+    def _send_frames(self, frames: list[_Prepared]) -> None:
+        by_interface: dict[int, list[OutgoingMessage]] = {}
+        for prepared in frames:
+            if prepared.outgoing is not None:
+                by_interface.setdefault(prepared.index, []).append(prepared.outgoing)
+        for index, messages in by_interface.items():
+            self._send(index, messages)
 
     def _send_paced(self) -> None:
         now = self._clock()
         for (index, _), pacer in self._pacers.items():
             while (frame := pacer.take(now)) is not None:
-                self._send_frame(index, frame)
+                self._send(index, [frame])
 
-    def _send_frame(self, index: int, frame: bytes) -> None:
+    def _send(self, index: int, messages: list[OutgoingMessage]) -> None:
         sender = self._senders.get(index)
         try:
             if sender is None:
@@ -162,8 +253,9 @@ class LinuxDataplane:
         except OSError as error:
             _log.warning("cannot announce on interface number %d: %s", index, error.strerror)
             return
-        if problem := sender.send(frame):
-            _log.warning("an announcement on interface number %d was not sent: %s", index, problem.strerror)
+        if problems := sender.send(messages):
+            text = "%d of %d announcements on interface number %d were not sent: %s"
+            _log.warning(text, len(problems), len(messages), index, problems[0])
 
 
 class RouterPort:
@@ -182,6 +274,9 @@ class RouterPort:
         self._prepared: dict[IPAddress, _Prepared] = {}
         self._bound_to: tuple[object, ...] = ()
         self._transmitter: Transmitter | None = None
+        self._transmitter_key: _TransmitterKey | None = None
+        self._outgoing: dict[tuple[bytes, int], OutgoingMessage] = {}
+        """Ready advertisements by message and identity of the destination, which they keep alive."""
         self._send_error: str | None = None
         self.config = config
         self.installed: set[IPAddress] = set()
@@ -214,12 +309,14 @@ class RouterPort:
             announced = interface.arp and len(interface.mac) == 6
             if announced:
                 self._shared.open_sender(interface.index)
+            frame = announcement(interface.mac, virtual.address) if announced else None
             self._prepared[virtual.address] = _Prepared(
                 virtual=virtual,
                 index=interface.index,
                 install=encode_install(virtual, interface.index),
                 withdraw=encode_withdraw(virtual, interface.index),
-                frame=announcement(interface.mac, virtual.address) if announced else None,
+                frame=frame,
+                outgoing=None if frame is None else OutgoingMessage(frame),
             )
         return frozenset(
             address
@@ -229,24 +326,24 @@ class RouterPort:
 
     def use_source(self, source: IPAddress | None) -> str | None:
         """Opens the sending socket for a source address, or closes it for None; the answer is what went wrong."""
-        if self._transmitter is not None:
-            self._transmitter.close()
-            self._transmitter = None
+        self.close()
         interface = self._table.interface(self.config.interface)
         if source is None or interface is None:
             return None
         hop_limit = 255 if self.config.multicast_group is not None else self.config.unicast_ttl
+        key = (interface.index, source, hop_limit)
         try:
-            self._transmitter = Transmitter(interface.name, interface.index, source, hop_limit)
+            self._transmitter = self._shared.transmitter(key, interface.name)
         except OSError as error:
             return error.strerror or str(error)
+        self._transmitter_key = key
         return None
 
     def close(self) -> None:
-        """Closes the sending socket."""
-        if self._transmitter is not None:
-            self._transmitter.close()
-            self._transmitter = None
+        """Gives the sending socket back."""
+        if self._transmitter_key is not None:
+            self._shared.release(self._transmitter_key)
+        self._transmitter = self._transmitter_key = None
 
     def lost(self) -> frozenset[IPAddress]:
         """What we installed and is no longer there."""
@@ -260,12 +357,27 @@ class RouterPort:
 
     # -- what a runner asks for -----------------------------------------------------------------------------------
 
+    def prepare(self, message: bytes, destination: IPAddress) -> None:
+        """Lays an advertisement out for the kernel."""
+        if len(self._outgoing) >= OUTGOING_KEPT:
+            self._outgoing.clear()
+        # By identity: hashing an address costs more than all the rest of sending.
+        self._outgoing[message, id(destination)] = OutgoingMessage(message, destination)
+
     def send(self, message: bytes, destination: IPAddress) -> None:
-        """Sends one advertisement; an error is logged once until it changes."""
+        """Adds one advertisement to the batch."""
         if self._transmitter is None:
             return
-        error = self._transmitter.send(message, destination)
-        text = None if error is None else f"{destination}: {error.strerror}"
+        key = (message, id(destination))
+        if key not in self._outgoing:
+            self.prepare(message, destination)
+        self._shared.queue_advertisement(self, self._transmitter, self._outgoing[key])
+
+    def sent(self, destination: IPAddress | None, error: SendError | None) -> None:
+        """Hears what became of an advertisement; an error is logged once until it changes."""
+        if error is None and self._send_error is None:
+            return
+        text = None if error is None else f"{destination}: {error}"
         if text != self._send_error:
             self._send_error = text
             if text is not None:
@@ -289,8 +401,8 @@ class RouterPort:
         for prepared in going:
             address = prepared.virtual.address
             self._note(prepared, installed=False)
-            self._shared.cancel_frames(prepared)
             self._shared.queue_message(prepared.withdraw, _Pending(self, address, installs=False))
+        self._shared.cancel_frames(going)
         self._restore_neighbours(going)
         if only is None:
             self.was_there.clear()
@@ -298,9 +410,7 @@ class RouterPort:
     def announce(self, repeat: int, only: frozenset[IPAddress] | None) -> None:
         """Adds ``repeat`` rounds of announcements to the batch."""
         chosen = [prepared for address, prepared in self._prepared.items() if only is None or address in only]
-        for _ in range(repeat):
-            for prepared in chosen:
-                self._shared.queue_frame(prepared, self.config.announcements)
+        self._shared.queue_frames(chosen, repeat, self.config.announcements)
 
     # -- answers of the kernel ------------------------------------------------------------------------------------
 
@@ -358,3 +468,11 @@ class RouterPort:
                     if staying and neighbour.address not in restored:
                         restored.add(neighbour.address)
                         self._shared.queue_message(encode_restore(neighbour), None)
+
+
+def _family(address: IPAddress) -> Family:
+    return 4 if address.version == 4 else 6
+
+
+def _pace(prepared: _Prepared, policy: AnnouncementPolicy) -> float:
+    return policy.garp_interval if prepared.virtual.address.version == 4 else policy.gna_interval

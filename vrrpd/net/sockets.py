@@ -11,12 +11,13 @@ import ctypes
 import errno
 import socket
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final, Literal, TypeAlias
 
+from vrrpd.net.outgoing import OutgoingMessage, SendError, send_all
 from vrrpd.protocol.datagram import VRRP_PROTOCOL, Datagram, IPAddress, datagram_from_ipv4
 from vrrpd.protocol.discard import Discard, DiscardReason
 
@@ -44,7 +45,13 @@ _IP_TRANSPARENT: Final = 19
 _IPV6_TRANSPARENT: Final = 75
 _PACKET_INFORMATION: Final = struct.Struct("16si")
 
-_ANCILLARY_SPACE: Final = socket.CMSG_SPACE(4) + socket.CMSG_SPACE(_PACKET_INFORMATION.size)
+_SO_TIMESTAMPNS: Final = 35
+_TIME_STAMP: Final = struct.Struct("@ll")
+"""``struct timespec``: seconds and nanoseconds of the wall clock."""
+
+_ANCILLARY_SPACE: Final = (
+    socket.CMSG_SPACE(4) + socket.CMSG_SPACE(_PACKET_INFORMATION.size) + socket.CMSG_SPACE(_TIME_STAMP.size)
+)
 
 # Classic BPF (linux/filter.h): class | size | mode, or class | operation | source.
 _LOAD_BYTE_AT_X: Final = 0x50
@@ -146,11 +153,13 @@ def enlarge_receive_buffer(sock: socket.socket, size: int = RECEIVE_BUFFER) -> N
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ipv4Packet:
-    """A packet as an IPv4 raw socket hands it over, not yet taken apart."""
+    """A packet as an IPv4 raw socket hands it over, not yet taken apart. (Not frozen, which doubles what it costs.)"""
 
     data: bytes
+    stamp: float | None
+    """When the kernel took it in, by the wall clock."""
 
     @property
     def signature(self) -> bytes:
@@ -159,17 +168,17 @@ class Ipv4Packet:
         return data[:4] + data[6:10] + data[12:]
 
     @property
-    def vrid(self) -> int | None:
-        """The virtual router id, where there are no IP options and there is one."""
+    def vrid(self) -> int:
+        """The virtual router id, where there are no IP options and there is one; else 0."""
         data = self.data
-        return data[21] if len(data) > 21 and data[0] == _IPV4_WITHOUT_OPTIONS else None
+        return data[21] if len(data) > 21 and data[0] == _IPV4_WITHOUT_OPTIONS else 0
 
     def datagram(self) -> Datagram:
         """Takes it apart; raises ``Discard``."""
         return datagram_from_ipv4(self.data)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ipv6Packet:
     """A message as an IPv6 raw socket hands it over, with what the kernel says of the packet, not yet taken apart."""
 
@@ -177,6 +186,8 @@ class Ipv6Packet:
     ancillary: tuple[tuple[int, int, bytes], ...]
     cut_off: bool
     source: str
+    stamp: float | None
+    """When the kernel took it in, by the wall clock."""
 
     @property
     def signature(self) -> tuple[object, ...]:
@@ -184,9 +195,9 @@ class Ipv6Packet:
         return self.message, self.ancillary, self.cut_off, self.source
 
     @property
-    def vrid(self) -> int | None:
-        """The virtual router id, where there is one."""
-        return self.message[1] if len(self.message) > 1 else None
+    def vrid(self) -> int:
+        """The virtual router id, where there is one; else 0."""
+        return self.message[1] if len(self.message) > 1 else 0
 
     def datagram(self) -> Datagram:
         """Takes it apart; raises ``Discard``."""
@@ -224,6 +235,7 @@ class Receiver:
         self._socket = _raw_socket(interface, family)
         try:
             enlarge_receive_buffer(self._socket)
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
             if family == 6:
                 self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
                 self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
@@ -261,16 +273,26 @@ class Receiver:
         except FileNotFoundError:
             return  # There was none.
 
-    def receive(self) -> Ipv4Packet | Ipv6Packet | None:
-        """Takes the next packet off the socket; None when there is none, or when the interface is down."""
-        try:
-            if self._family == 4:
-                return Ipv4Packet(self._socket.recv(_LONGEST_PACKET))
-            message, ancillary, flags, sender = self._socket.recvmsg(_LONGEST_PACKET, _ANCILLARY_SPACE)
-        except OSError:
-            # Nothing there, or an error of the interface (ENETDOWN), which netlink tells in full. Reading it clears it.
-            return None
-        return Ipv6Packet(message, tuple(ancillary), bool(flags & socket.MSG_TRUNC), str(sender[0]))
+    def receive(self, limit: int) -> Iterator[Ipv4Packet | Ipv6Packet]:
+        """Takes up to ``limit`` packets off the socket; fewer when there are no more, or when the interface is down."""
+        receive, family = self._socket.recvmsg, self._family
+        for _ in range(limit):
+            try:
+                message, ancillary, flags, sender = receive(_LONGEST_PACKET, _ANCILLARY_SPACE)
+            except OSError:
+                # Nothing there, or an error of the interface (ENETDOWN), which netlink tells in full. Reading it
+                # clears it.
+                return
+            stamp: float | None = None
+            for level, kind, data in ancillary:
+                if kind == _SO_TIMESTAMPNS and level == socket.SOL_SOCKET:
+                    whole, nanoseconds = _TIME_STAMP.unpack(data)
+                    stamp = whole + nanoseconds * 1e-9
+            if family == 4:
+                yield Ipv4Packet(message, stamp)
+                continue
+            described = tuple(item for item in ancillary if item[0] == socket.IPPROTO_IPV6)
+            yield Ipv6Packet(message, described, bool(flags & socket.MSG_TRUNC), str(sender[0]), stamp)
 
     def fileno(self) -> int:
         """The descriptor to wait on for packets."""
@@ -292,7 +314,6 @@ class Transmitter:
         self.source = source
         self._index = index
         self._family: Literal[4, 6] = 4 if isinstance(source, IPv4Address) else 6
-        self._destinations: dict[IPAddress, tuple[str, int] | tuple[str, int, int, int]] = {}
         self._socket = _raw_socket(interface, self._family)
         try:
             # First of all: what arrives between here and the bind must not be kept either.
@@ -339,16 +360,9 @@ class Transmitter:
         scoped = address.is_link_local or (address.is_multicast and address.packed[1] & 0x0F <= 2)
         return (str(address), 0, 0, self._index if scoped else 0)
 
-    def send(self, message: bytes, destination: IPAddress) -> OSError | None:
-        """Sends one VRRP message; the error is the answer, it is never raised, and a full queue does not wait."""
-        address = self._destinations.get(destination)
-        if address is None:
-            address = self._destinations[destination] = self._socket_address(destination)
-        try:
-            self._socket.sendto(message, address)
-        except OSError as error:
-            return error
-        return None
+    def send(self, messages: Sequence[OutgoingMessage]) -> list[SendError]:
+        """Sends VRRP messages; what was refused is the answer, nothing is raised, and a full queue does not wait."""
+        return send_all(self._socket.fileno(), messages)
 
     def close(self) -> None:
         """Closes the socket; again is harmless."""

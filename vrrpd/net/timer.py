@@ -145,13 +145,26 @@ class DeadlineQueue(Generic[Key]):
         """The earliest deadline; None while nothing is scheduled."""
         return self._heap[0][0] if self._settle() else None
 
-    def due(self, now: float) -> list[Key]:
-        """Takes out the keys whose deadline is not after ``now``, in the order of their deadlines."""
-        keys = []
-        while self._settle() and self._heap[0][0] <= now:
-            _, _, key = heapq.heappop(self._heap)
-            del self._queued[key], self._deadlines[key]
-            keys.append(key)
+    @property
+    def first(self) -> tuple[Key, float] | None:
+        """Whose deadline is the earliest, and that; None while nothing is scheduled."""
+        if not self._settle():
+            return None
+        deadline, _, key = self._heap[0]
+        return key, deadline
+
+    def due(self, now: float, limit: int | None = None) -> list[Key]:
+        """Takes out the keys whose deadline is not after ``now``, in order of their deadlines, at most ``limit``."""
+        keys: list[Key] = []
+        heap, queued, deadlines = self._heap, self._queued, self._deadlines
+        while heap and heap[0][0] <= now and (limit is None or len(keys) < limit):
+            time, _, key = heap[0]
+            if queued.get(key) == time and deadlines.get(key) == time:
+                heapq.heappop(heap)
+                del queued[key], deadlines[key]
+                keys.append(key)
+            else:
+                self._settle()
         return keys
 
     def _push(self, key: Key, deadline: float) -> None:

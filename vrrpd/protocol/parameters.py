@@ -48,10 +48,12 @@ class RouterParameters:
     """Seconds from the first lower-priority advertisement heard as BACKUP to the moment they no longer count."""
     owner_starts_as_master: bool = True
     """False for an address owner with an explicit ``state BACKUP``: it waits like everybody else."""
-    advertisement_grid: float = 0.0
-    """Seconds: advertisements fall on multiples of this, so that those of many routers share a wake-up; 0 for none.
+    advertisement_phase: float | None = None
+    """Seconds by which our advertisements follow the multiples of their interval on the router's clock, 0 and more.
 
-    It has to divide the interval: only the first interval of a MASTER is shorter, by less than this.
+    Routers of one daemon that have different phases never come all at once, neither to their master nor, when that is
+    gone, to their backup; those of the same phase share a wake-up. Only the first interval of a MASTER is shorter for
+    it. None: an interval after the first.
     """
     down_advertisements: int = DEFAULT_DOWN_ADVERTISEMENTS
     answer_lower_priority: bool = True

@@ -66,9 +66,9 @@ class PeerLedger:
         peer.remarks.update(notice.kind for notice in new)
         return new
 
-    def heard_again(self, source: IPAddress, now: float) -> None:
-        """Books an advertisement that is equal to the last one accepted from this source."""
-        self._peer(source, now).accepted += 1
+    def heard_again(self, source: IPAddress, times: int, last: float) -> None:
+        """Books advertisements equal to the last one accepted from this source; ``last`` is when the last came."""
+        self._peer(source, last).accepted += times
 
     def discarded(self, source: IPAddress, reason: DiscardReason, now: float) -> None:
         """Books a discarded packet for this virtual router id."""

@@ -83,6 +83,13 @@ class VirtualRouter:
         """The address our advertisements come from, where there is one."""
         return self._source
 
+    @property
+    def skew_step(self) -> float:
+        """Seconds by which a BACKUP of the next higher priority takes over sooner."""
+        state, version = self.state, self.parameters.version
+        interval = state.master_adver_interval if isinstance(state, Backup) else self.parameters.max_advertise_interval
+        return skew_time(version, 255, interval) - skew_time(version, 256, interval)
+
     def hear_again(self, master_down_timer: float) -> None:
         """Moves the master-down timer of a BACKUP that has accepted the very same advertisement once more.
 
@@ -97,6 +104,22 @@ class VirtualRouter:
             backup.master,
             backup.master_priority,
         )
+
+    def advertise_again(self, now: float) -> bool:
+        """True when an advertisement is due and nothing else: the timer runs on, and it has to be sent.
+
+        That is all that ``handle`` would do about ``TimerExpired``; where more is due it does nothing and is False.
+        """
+        master = self.state
+        if not isinstance(master, Master) or not master.only_advertises(now):
+            return False
+        due = master.adver_timer + seconds(self.parameters.max_advertise_interval)
+        if due <= now:
+            return False
+        self.state = Master(
+            due, master.second_round, master.refresh, master.lower_priority_round, master.lower_priority_answered
+        )
+        return True
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """Takes one event and returns what is to be done about it, in order."""
@@ -423,10 +446,11 @@ class VirtualRouter:
     # -- arithmetic and small questions ---------------------------------------------------------------------------
 
     def _next_advertisement(self, now: float) -> float:
-        """One interval from now, or a little less so that the advertisements of many routers fall on common moments."""
-        due = now + seconds(self.parameters.max_advertise_interval)
-        grid = self.parameters.advertisement_grid
-        return due // grid * grid if grid > 0 else due
+        """One interval from now, or less where the router has a phase of its own: then on the last such moment."""
+        interval = seconds(self.parameters.max_advertise_interval)
+        phase = self.parameters.advertisement_phase
+        due = now + interval
+        return due if phase is None else (due - phase) // interval * interval + phase
 
     def _learned(self, advertisement: Advertisement) -> int:
         """Version 3 follows the master's interval (RFC 9568 section 6.4.2), version 2 knows only its own."""
