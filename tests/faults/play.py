@@ -90,6 +90,15 @@ def play(case: Case, watch: StallWatch) -> Result:
 
 
 def _play_once(case: Case) -> Result:
+    began = time.monotonic()
+    try:
+        return _play_in_a_lab(case)
+    except LabError as problem:
+        what = f"the lab broke down: {problem}"
+        return Result(case.row.key, case.role, case.program.name, None, (what,), time.monotonic() - began)
+
+
+def _play_in_a_lab(case: Case) -> Result:
     with tempfile.TemporaryDirectory(prefix="vrrpd-faults-") as directory, Lab() as lab:
         stage = Stage(lab, case.program, case.row, case.role, Path(directory), case.probe_interval)
         try:

@@ -31,6 +31,8 @@ VRRPD: Final = "vrrpd"
 
 PATIENCE: Final = 15.0
 """Seconds beyond the protocol's own bound after which something does not happen any more: for a busy machine."""
+LITTLE_PATIENCE: Final = 6.0
+"""The same for another daemon, which may do many things otherwise; nobody's test depends on it."""
 LOOK_INTERVAL: Final = 0.03
 STATE: Final = re.compile(r"\(VI_1\) Entering (MASTER|BACKUP|FAULT) STATE")
 
@@ -239,10 +241,12 @@ class Node:
         """Sockets of kinds that only the daemon opens: raw, packet, and Unix with an abstract name."""
 
         def read() -> list[str]:
+            # Of this thread: /proc/net is that of the process, whose other threads are elsewhere.
+            directory = Path("/proc/thread-self/net")
             found = []
             for table in ("raw", "raw6", "packet"):
-                found += [f"{table}: {line}" for line in Path("/proc/net", table).read_text().splitlines()[1:]]
-            unix = Path("/proc/net/unix").read_text().splitlines()[1:]
+                found += [f"{table}: {line}" for line in (directory / table).read_text().splitlines()[1:]]
+            unix = (directory / "unix").read_text().splitlines()[1:]
             return found + [f"unix: {line}" for line in unix if " @" in line]
 
         return self.host.call(read)
@@ -431,8 +435,10 @@ class Stage:
         if not holds:
             self.unmet.append(what)
 
-    def expect(self, condition: Callable[[], object], what: str, patience: float = PATIENCE) -> bool:
+    def expect(self, condition: Callable[[], object], what: str, patience: float | None = None) -> bool:
         """Wait until it holds; written down where it does not within the patience."""
+        if patience is None:
+            patience = PATIENCE if self.is_vrrpd else LITTLE_PATIENCE
         deadline = time.monotonic() + patience + self.down_interval
         while True:
             late = time.monotonic() >= deadline

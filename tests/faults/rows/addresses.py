@@ -92,7 +92,7 @@ def announce(host: Host) -> None:
     master="It stays MASTER and wins the client back with its next announcement, while the thief is still there.",
     backup="The MASTER wins the client back. The BACKUP stays BACKUP; when it has to stand in it takes the address as "
     "it finds it, and leaves it alone afterwards: it is not its own.",
-    settings=("garp_master_refresh 1",),
+    settings=("garp_master_delay 1", "garp_master_refresh 1"),
 )
 def vip_stolen(stage: Stage) -> None:
     thief = stage.stranger if stage.role is Role.MASTER else stage.r2.host

@@ -15,6 +15,9 @@ from tests.faults.stage import Node, Stage, tool
 ROOM = 10 << 20
 """Bytes of address space that a daemon still gets: enough for a thread's stack, too little for a large file."""
 
+MORE_THAN_THERE_IS = 256
+"""Pages of 4096 bytes: the file systems of ``confined`` have sixteen."""
+
 
 def stands_in(stage: Stage) -> None:
     """Let the BACKUP stand in for the MASTER once."""
@@ -30,15 +33,16 @@ def restart(stage: Stage, *wrapper: str) -> None:
     victim.stop()
     victim.wrapper = wrapper
     victim.start()
+    stage.expect(lambda: any(line.startswith("raw:") for line in victim.sockets()), f"{victim.name} listens again")
     stage.expect_master(stage.r1, "started with little room")
-    stage.expect(lambda: victim.running, f"the daemon on {victim.name} runs")
+    stage.must(victim.running, f"the daemon on {victim.name} runs")
 
 
 def fill(node: Node) -> None:
     """Use up what the daemon's own /run and /dev/shm have left."""
     for place in ("run", "dev/shm"):
         with suppress(OSError), Path(f"/proc/{node.pid}/root/{place}/fill").open("ab", buffering=0) as file:
-            while True:
+            for _ in range(MORE_THAN_THERE_IS):
                 file.write(bytes(4096))
 
 
