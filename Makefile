@@ -28,7 +28,7 @@ types: setup  ## mypy --strict
 	$(BIN)/mypy
 
 unit: setup  ## the tests that need no namespaces
-	$(BIN)/pytest -m "not netns and not interop and not image"
+	$(BIN)/pytest -m "not netns and not interop and not image and not faults"
 
 core: setup  ## the protocol core alone, with its branch coverage (100 % is demanded)
 	$(BIN)/coverage run -m pytest -q $(CORE_TESTS)
@@ -37,7 +37,7 @@ core: setup  ## the protocol core alone, with its branch coverage (100 % is dema
 netns: setup  ## real daemons in network namespaces
 	$(BIN)/pytest -m netns
 
-test: setup check core  ## everything but the image: style, types, core with coverage, namespaces, keepalived
+test: setup check core  ## everything but the image: style, types, core with coverage, namespaces, faults, keepalived
 	@tools/fetch-keepalived .cache/keepalived || echo "test: going on without keepalived: the tests say what that means"
 	$(BIN)/pytest $(CORE_TESTS:%=--ignore=%) --ignore=tests/image
 

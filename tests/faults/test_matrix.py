@@ -8,7 +8,7 @@ import tests.faults.rows  # noqa: F401 (fills the list)
 from tests.faults.conftest import Outcome
 from tests.faults.registry import ROWS, Role
 
-pytestmark = [pytest.mark.faults, pytest.mark.netns, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
 
 IN_ORDER = sorted(ROWS.values(), key=lambda row: row.alone)
 """Those that are played last are asked for last."""
