@@ -45,6 +45,7 @@ from vrrpd.scripts.runner import ScriptHelperError, ScriptRunner
 from vrrpd.status import SCHEMA, check_status, link_status, router_status, timestamp
 from vrrpd.supervisor import Supervisor
 from vrrpd.unit import REFUSAL_RETRY_DELAY, RouterKey, RouterUnit, Surroundings, devices, needs_restart, router_key
+from vrrpd.vitals import process_status
 
 _log = logging.getLogger("vrrpd")
 
@@ -719,9 +720,10 @@ class Daemon:
             # In a thread: reading a large file must not delay an advertisement.
             configuration, warnings = await asyncio.to_thread(self._load)
             self._claims.claim_routers(configuration.routers)
-        except (ConfigurationError, ClaimedElsewhere, OSError) as error:
+        except (ConfigurationError, ClaimedElsewhere, OSError, MemoryError, RuntimeError) as error:
+            # RuntimeError: there is no memory for a thread.
             self._reloads["failed"] += 1
-            lines = error.diagnostics if isinstance(error, ConfigurationError) else (error,)
+            lines = error.diagnostics if isinstance(error, ConfigurationError) else (str(error) or "out of memory",)
             for line in lines:
                 _log.error("%s", line)
             self._reload_done("refused", "the configuration was not taken over, everything goes on as before")
@@ -795,6 +797,7 @@ class Daemon:
             "configuration": self._configuration.source,
             "started": timestamp(self._started),
             "reloads": self._reloads,
+            "process": process_status(len(self._queue)),
             "routers": routers,
             "checks": [check_status(status, now) for status in self._scheduler.statuses()],
             "links": [link_status(link) for link in self._links.values()],

@@ -612,8 +612,21 @@ def test_losing_advertisements_are_answered_with_announcements_once_a_second_and
     heard = [0.25, 0.5, 1.0, 1.25, 1.5]
     rounds = [now for now in heard if Announce(3) in router.handle(received(50), now)]
     assert rounds == [0.25, 1.25]
-    assert router.deadline == 3.75
-    assert router.handle(TimerExpired(), 3.75) == [Announce(3)]
+    assert router.deadline == 2.25
+    assert router.handle(TimerExpired(), 2.25) == [Announce(3)]
+    assert router.deadline == 4.75
+    assert router.handle(TimerExpired(), 4.75) == [Announce(3)]
+    assert router.deadline == 40.95
+
+
+@pytest.mark.requirement("K-LOWER")
+def test_the_announcement_after_the_last_losing_advertisement_is_held_back_and_not_left_out() -> None:
+    times = AnnouncementTimes(master_delay=0.0, lower_priority_repeat=3, lower_priority_delay=0.0)
+    router = serving(parameters(interval=4095, announcements=times))
+    assert Announce(3) in router.handle(received(50), 0.25)
+    assert Announce(3) not in router.handle(received(50), 0.5)
+    assert router.deadline == 1.25
+    assert router.handle(TimerExpired(), 1.25) == [Announce(3)]
     assert router.deadline == 40.95
 
 

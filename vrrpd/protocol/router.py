@@ -234,7 +234,13 @@ class VirtualRouter:
             master = replace(master, refresh=now + times.refresh)
             actions.append(Announce(times.refresh_repeat))
         if master.lower_priority_round is not None and now >= master.lower_priority_round:
-            master = replace(master, lower_priority_round=None)
+            # Sooner than the delay, it was held back by the spacing, and is itself repeated after the delay.
+            held_back = now < master.lower_priority_answered + times.lower_priority_delay
+            master = replace(
+                master,
+                lower_priority_answered=now if held_back else master.lower_priority_answered,
+                lower_priority_round=now + times.lower_priority_delay if held_back else None,
+            )
             actions.append(Announce(times.lower_priority_repeat))
         self.state = master
         return actions
@@ -367,14 +373,18 @@ class VirtualRouter:
         actions: list[Action] = []
         if self.parameters.answer_lower_priority and self._may_answer(now):
             actions.append(SendAdvertisement(self.priority))
-        spaced = now - master.lower_priority_answered >= LOWER_PRIORITY_ANNOUNCEMENT_SPACING
-        if times.lower_priority_repeat > 0 and spaced:
+        spaced = master.lower_priority_answered + LOWER_PRIORITY_ANNOUNCEMENT_SPACING
+        if times.lower_priority_repeat > 0 and now >= spaced:
             actions.append(Announce(times.lower_priority_repeat))
             self.state = replace(
                 master,
                 lower_priority_answered=now,
                 lower_priority_round=now + times.lower_priority_delay if times.lower_priority_delay > 0 else None,
             )
+        elif times.lower_priority_repeat > 0:
+            # Held back, not left out: it may be the last one, and the first that anybody can hear.
+            due = master.lower_priority_round
+            self.state = replace(master, lower_priority_round=spaced if due is None else min(due, spaced))
         text = f"{source} also advertises, with priority {advertisement.priority}; ours is {self.priority}"
         return [*actions, Notice(NoticeKind.LOSING_ADVERTISEMENT, text, source)]
 
