@@ -5,9 +5,11 @@ BIN := $(VENV)/bin
 
 CORE_TESTS := tests/protocol tests/simulation tests/test_runner.py tests/test_familiar.py
 
+FUZZ_SECONDS ?= 60
+
 .DEFAULT_GOAL := help
-.PHONY: help setup test check lint types unit core netns image image-test keepalived interop demo demo-ramp manifests \
-	bench bench-quick bench-micro faults soak clean
+.PHONY: help setup test check lint types unit core simulation hunt mutants netns faults soak fuzz image image-test \
+	keepalived interop demo demo-ramp manifests bench bench-quick bench-micro profile clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -28,16 +30,25 @@ types: setup  ## mypy --strict
 	$(BIN)/mypy
 
 unit: setup  ## the tests that need no namespaces
-	$(BIN)/pytest -m "not netns and not interop and not image and not faults"
+	$(BIN)/pytest -m "not netns and not interop and not image and not budget and not faults"
 
 core: setup  ## the protocol core alone, with its branch coverage (100 % is demanded)
-	$(BIN)/coverage run -m pytest -q $(CORE_TESTS)
+	$(BIN)/coverage run -m pytest -q -m "not budget" $(CORE_TESTS)
 	$(BIN)/coverage report --include='vrrpd/protocol/*,vrrpd/runner.py' --fail-under=100 --show-missing --skip-covered
+
+simulation: setup  ## the fixed budget of the simulation, on all cores
+	$(BIN)/pytest -q -m budget tests/simulation
+
+hunt: setup  ## random LANs and faults until something is found or Ctrl-C (HUNT="--minutes 10 --jobs 1 --seed 7")
+	@$(BIN)/python -m tests.simulation.hunt $(HUNT)
+
+mutants: setup  ## break the core in some forty ways, each of which the tests must notice: five minutes
+	@$(BIN)/python -m tests.mutation
 
 netns: setup  ## real daemons in network namespaces
 	$(BIN)/pytest -m netns
 
-test: setup check core  ## everything but the image: style, types, core with coverage, namespaces, faults, keepalived
+test: setup check core simulation  ## everything but the image: style, types, core with coverage, simulation, namespaces, faults, keepalived
 	@tools/fetch-keepalived .cache/keepalived || echo "test: going on without keepalived: the tests say what that means"
 	$(BIN)/pytest $(CORE_TESTS:%=--ignore=%) --ignore=tests/image
 
@@ -79,9 +90,17 @@ faults: setup keepalived  ## every fault three times, beside keepalived, and the
 soak: $(VENV)/.bench  ## two nodes for half an hour: is everything flat? (MINUTES=5 for less)
 	@$(BIN)/python -m bench.soak --minutes $(or $(MINUTES),30)
 
+profile: $(VENV)/.bench  ## where the time goes: a timeline of a takeover, flame graphs (with py-spy)
+	@$(BIN)/python -m bench.profile
+
 $(VENV)/.bench: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@touch $@
+
+fuzz: setup  ## look for input that the daemon cannot bear: a minute for each target (FUZZ_SECONDS)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]' || \
+		echo "fuzz: atheris is not to be had for this Python or machine: going on without it"
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) .cache build *.egg-info .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -135,6 +135,10 @@ class Round:
             self._start("r1")
         self._settle("r1")
 
+    def main_pid(self, name: str) -> int:
+        """The process that was started on a host."""
+        return self._daemons[name].process.pid
+
     def start_alone(self) -> None:
         """Start one router and wait for it to be the master of everything."""
         self._start("r2")

@@ -25,7 +25,15 @@ from vrrpd.protocol.actions import Notice, NoticeKind, StateChanged, StateName
 from vrrpd.protocol.admission import AdmissionPolicy, Peer
 from vrrpd.protocol.datagram import Datagram, IPAddress
 from vrrpd.protocol.discard import Discard, DiscardReason
-from vrrpd.protocol.events import AddressesTaken, FaultsChanged, Shutdown, SourceChanged, Startup, WeightChanged
+from vrrpd.protocol.events import (
+    AddressesTaken,
+    FaultsChanged,
+    HandOver,
+    Shutdown,
+    SourceChanged,
+    Startup,
+    WeightChanged,
+)
 from vrrpd.protocol.packet import Advertisement, ChecksumForm, Decoded, decode
 from vrrpd.protocol.timing import Version
 from vrrpd.runner import Runner, RunnerSettings
@@ -57,6 +65,9 @@ class Recorder:
 
     def withdraw(self) -> None:
         self.lines.append(f"withdraw {_listed(None)}")
+
+    def leave(self, lifetime: int) -> None:
+        self.lines.append(f"leave {_listed(None)} for {lifetime} s")
 
     def announce(self, repeat: int, only: frozenset[IPAddress] | None) -> None:
         self.lines.append(f"announce {_listed(only)} x {repeat}")
@@ -128,6 +139,27 @@ def test_becoming_master_is_applied_in_order() -> None:
     assert runner.since == 3.609375
     assert runner.last_change is not None
     assert runner.last_change.state is StateName.MASTER
+
+
+@pytest.mark.requirement("SM-A-16")
+def test_a_master_that_was_stopped_does_not_make_up_for_the_answers_of_that_time() -> None:
+    runner, recorder = serving()
+    recorder.now = 20.0
+    decoded = Decoded(advertisement(50), ChecksumForm.PSEUDO_HEADER)
+    for hundredths in range(900):
+        waited = 11.0 + hundredths / 100
+        runner.receive(Datagram(LOWER, GROUP, 255, b""), decoded, {OURS}, arrival=waited)
+    assert len(recorder.sent) == 100
+
+
+def test_handing_over_is_applied_in_order_and_going_on_for_a_predecessor_too() -> None:
+    runner, recorder = serving()
+    runner.deliver(HandOver("SIGTERM"))
+    assert recorder.lines == ["send 100 to 224.0.0.18", "leave all for 2 s", "MASTER -> INIT"]
+    assert runner.statistics.priority_zero_sent == 0
+    recorder.lines.clear()
+    runner.deliver(Startup(resume_until=11.0))
+    assert recorder.lines == ["send 100 to 224.0.0.18", "install all", "announce all x 5", "INIT -> MASTER"]
 
 
 @pytest.mark.requirement("SHUT-1", "SHUT-2", "SM-A-15", "K-STOP")

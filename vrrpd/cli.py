@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import os
@@ -23,6 +24,7 @@ from vrrpd import __version__, manifests, namespaces, rundir
 from vrrpd.config import environment, render
 from vrrpd.config.model import ConfigurationError
 from vrrpd.config.variables import CHOICES
+from vrrpd.realtime import run_in_real_time
 from vrrpd.sources import DEFAULT_FILE, EnvironmentSource, FileSource, Source, bad_log_options
 
 PROCESS_NAME_VARIABLE: Final = "VRRPD_PROCESS_NAME"
@@ -65,6 +67,15 @@ def _parser() -> argparse.ArgumentParser:
     for option, variable in LOG_OPTIONS.items():
         default = f"default: {variable} in the environment, else {LOG_DEFAULTS[variable]}"
         run.add_argument(option, choices=CHOICES[variable], help=default)
+    run.add_argument(
+        "--realtime", action="store_true", help="before all ordinary processes (SCHED_RR), and never paged out"
+    )
+
+    run.add_argument(
+        "--keep-vips",
+        action="store_true",
+        help="at SIGTERM leave the addresses for seconds to a successor that goes on at once (SIGINT: never)",
+    )
 
     config = commands.add_parser("config", help="check a configuration and print what it means")
     _add_source(config).add_argument(
@@ -143,7 +154,10 @@ def _run(options: argparse.Namespace) -> int:
     from vrrpd import logs
     from vrrpd.claims import ClaimedElsewhere
     from vrrpd.daemon import Daemon, StartupError
+    from vrrpd.privileges import missing_capabilities
 
+    # What is made from here to the end of the start stays: looking for garbage in it is time lost.
+    gc.disable()
     # A reload asked for before the daemon listens is no reason to end: the file is about to be read.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     log_format, log_level = (_log_option(options, option) for option in LOG_OPTIONS)
@@ -175,9 +189,12 @@ def _run(options: argparse.Namespace) -> int:
     except OSError as error:
         log.error("cannot enter network namespace %s (%s): %s", namespace, error.filename, error.strerror)
         return CANNOT_RUN
-    if missing := namespaces.missing_capabilities():
+    if missing := missing_capabilities():
         log.error("this process lacks %s: run vrrpd as root, or grant it", " and ".join(missing))
         return CANNOT_RUN
+    if options.realtime:
+        for problem in run_in_real_time():
+            log.warning("--realtime goes on without %s", problem)
     _raise_descriptor_limit()
     _name_process(os.environ.get(PROCESS_NAME_VARIABLE) or "vrrpd")
     source.leave_a_copy(configuration)
@@ -185,7 +202,7 @@ def _run(options: argparse.Namespace) -> int:
     async def run() -> None:
         handler.attach(asyncio.get_running_loop())
         try:
-            await Daemon(configuration, source.load, instance).run()
+            await Daemon(configuration, source.load, instance, keep_vips=options.keep_vips).run()
         finally:
             handler.detach()
 

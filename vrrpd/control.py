@@ -23,6 +23,7 @@ MAXIMUM_REQUEST: Final = 4096
 REQUEST_TIMEOUT: Final = 5.0
 """Seconds that a client may take, in both directions."""
 MAXIMUM_CLIENTS: Final = 16
+"""Clients that get an answer at the same time; as many again get a refusal, and the rest nothing at all."""
 RETRY_DELAY: Final = 1.0
 """Seconds until a client that could not be let in is tried again; it waits in the socket's queue."""
 
@@ -55,7 +56,7 @@ class ControlServer:
         try:
             listener.bind(str(self.path))
             self.path.chmod(0o600)
-            listener.listen(MAXIMUM_CLIENTS)
+            listener.listen(4 * MAXIMUM_CLIENTS)
         except BaseException:
             listener.close()
             raise
@@ -96,18 +97,31 @@ class ControlServer:
 
     async def _serve(self, client: socket.socket) -> None:
         reader, writer = await asyncio.open_unix_connection(sock=client, limit=MAXIMUM_REQUEST)
+        if not _trusted(writer) or self._clients >= 2 * MAXIMUM_CLIENTS:
+            writer.transport.abort()
+            return
         self._clients += 1
         try:
-            if self._clients <= MAXIMUM_CLIENTS and _trusted(writer):
-                async with asyncio.timeout(REQUEST_TIMEOUT):
-                    answer = await self._answer(await reader.readline())
-                    writer.write(json.dumps(answer).encode() + b"\n")
-                    await writer.drain()
-        except (TimeoutError, OSError, ValueError):
-            pass  # a client that is slow, gone or talks nonsense is its own problem
+            async with asyncio.timeout(REQUEST_TIMEOUT):
+                writer.write(json.dumps(await self._answer_to(reader)).encode() + b"\n")
+                writer.close()
+                # All of it: what a client does not read must not be kept for it.
+                await writer.wait_closed()
+        except (TimeoutError, OSError):
+            # A client that is slow or gone is its own problem.
+            writer.transport.abort()
         finally:
             self._clients -= 1
-            writer.close()
+
+    async def _answer_to(self, reader: asyncio.StreamReader) -> dict[str, Any]:
+        crowded = self._clients > MAXIMUM_CLIENTS
+        try:
+            line = await reader.readline()
+        except ValueError:
+            return {"error": f"the request is longer than {MAXIMUM_REQUEST} bytes"}
+        if crowded:
+            return {"error": f"{MAXIMUM_CLIENTS} others are being answered: try again"}
+        return await self._answer(line)
 
     async def _answer(self, line: bytes) -> dict[str, Any]:
         try:

@@ -8,15 +8,18 @@ arm the one timer for whoever is due next.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import logging
 import os
 import signal
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, Final
 
 import vrrpd
-from vrrpd import rundir
+from vrrpd import handover, privileges, rundir
 from vrrpd.checks import CheckScheduler, CheckStatus
 from vrrpd.claims import ClaimedElsewhere, Claims
 from vrrpd.config.model import Configuration, ConfigurationError, Diagnostic, Family, VirtualRouterConfig
@@ -25,6 +28,7 @@ from vrrpd.control import ControlServer
 from vrrpd.journal import Journal
 from vrrpd.leftovers import withdraw_leftovers
 from vrrpd.links import Link
+from vrrpd.lookout import Lookout
 from vrrpd.net.dataplane import LinuxDataplane
 from vrrpd.net.firewall import Firewall
 from vrrpd.net.interfaces import AddressAdded, AddressRemoved, InterfaceTable, LinkRemoved, Overrun
@@ -34,10 +38,12 @@ from vrrpd.notify import STOP_LIMIT, Notifier
 from vrrpd.orphans import OrphanReaper
 from vrrpd.protocol.actions import StateName
 from vrrpd.protocol.datagram import IPAddress
+from vrrpd.rehearsal import Rehearsal
 from vrrpd.reports import Reports
 from vrrpd.runner import Runner
 from vrrpd.scripts.runner import ScriptHelperError, ScriptRunner
 from vrrpd.status import SCHEMA, check_status, link_status, router_status, timestamp
+from vrrpd.supervisor import Supervisor
 from vrrpd.unit import REFUSAL_RETRY_DELAY, RouterKey, RouterUnit, Surroundings, devices, needs_restart, router_key
 from vrrpd.vitals import process_status
 
@@ -48,8 +54,9 @@ MONITOR_EVENTS_PER_TURN: Final = 64
 HOST_SETTLING_TIME: Final = 0.2
 """Seconds from a change of the host's own addresses until the environment is read again: several come together."""
 TAKEOVER_LEAD: Final = 0.001
-"""Seconds before a takeover at which the daemon wakes, to listen until the very moment: a processor that sleeps needs a
-tenth of a millisecond and more to get going. Nothing of this happens while a master is heard."""
+"""Seconds before a takeover at which the daemon wakes, to rehearse it and to listen until the very moment: a processor
+that sleeps needs a tenth of a millisecond and more to get going. Longer, and the scheduler would take us for one of
+those who use much. Nothing of this happens while a master is heard."""
 DECISION_LEAD: Final = 0.0005
 """Seconds before a takeover at which it is decided, at most."""
 LONGEST_TURN: Final = 0.005
@@ -65,6 +72,10 @@ REPORTS_PER_SLICE: Final = 8
 """What is done of these until somebody else gets a turn."""
 REST: Final = 0.002
 """Seconds between two looks at a socket on which advertisements as expected come thick and fast."""
+CROWD: Final = 8
+"""Routers on one socket from which on one advertisement is taken for the first of several."""
+LOOKAHEAD: Final = 0.05
+"""Seconds for which deadlines are put right when advertisements wake the daemon, so that it need not wake for that."""
 ROUTERS_PER_STATUS_SLICE: Final = 16
 """Routers described in one go: a status request never delays an advertisement by more than these take."""
 
@@ -81,14 +92,17 @@ class StartupError(Exception):
 class Daemon:
     """All virtual routers of one configuration in one network namespace."""
 
-    def __init__(self, configuration: Configuration, load: Loader, instance: str) -> None:
+    def __init__(self, configuration: Configuration, load: Loader, instance: str, *, keep_vips: bool = False) -> None:
         self._configuration = configuration
         self._load = load
         self._instance = instance
+        self._keep_vips = keep_vips
+        self._supervisor = Supervisor(os.environ)
         self._clock = time.monotonic
         self._started = time.time()
         self._reloads: dict[str, Any] = {"count": 0, "failed": 0, "last": None}
         self._stopping = asyncio.Event()
+        self._for_good = False
         self._reloading = asyncio.Lock()
         self._host: frozenset[tuple[str, IPAddress]] | None = None
         self._host_timer: asyncio.TimerHandle | None = None
@@ -111,6 +125,7 @@ class Daemon:
         self._tasks: set[asyncio.Task[None]] = set()
         self._control: ControlServer | None = None
         self._orphans: OrphanReaper | None = None
+        self._rehearsal: Rehearsal | None = None
 
     # -- life -----------------------------------------------------------------------------------------------------
 
@@ -121,14 +136,15 @@ class Daemon:
         self._claims.claim_routers(self._configuration.routers)
         self._open_kernel()
         try:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                self._loop.add_signal_handler(number, self._stopping.set)
+            self._loop.add_signal_handler(signal.SIGTERM, self._stopping.set)
+            self._loop.add_signal_handler(signal.SIGINT, self._stop_for_good)
             # The image's start script holds SIGTERM back until here.
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
             self._loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self._reload()))
             await self._start()
             await self._stopping.wait()
             _log.info("stopping")
+            self._supervisor.stopping()
             await self._stop()
         finally:
             self._close()
@@ -139,18 +155,27 @@ class Daemon:
             self._dataplane = LinuxDataplane(self._table, self._clock)
             self._timer = KernelTimer()
             self._watch_interfaces()
+            self._lookout = Lookout(
+                self._clock, self._table, self._units.values, lambda: self._takeover_is_near(self._clock())
+            )
         except OSError as error:
             raise StartupError(f"cannot open the kernel's interfaces: {error.strerror}") from error
 
     async def _start(self) -> None:
         # In a pod, scripts look for its variables as they always did; otherwise they get a clean environment.
-        self._scripts = ScriptRunner(os.environ if self._configuration.source == ENVIRONMENT else None)
+        self._scripts = ScriptRunner(
+            os.environ if self._configuration.source == ENVIRONMENT else None,
+            privileges.rights_of_scripts(self._configuration),
+        )
+        with contextlib.suppress(ScriptHelperError):  # tried again, and told, in _start_scripts
+            self._scripts.launch()
+        privileges.give_up()
         if os.getpid() == 1:
-            self._orphans = OrphanReaper(lambda pid: pid == self._scripts.helper_pid)
+            self._orphans = OrphanReaper(lambda pid: pid == self._scripts.keeper_pid)
             self._orphans.start()
         self._notifier = Notifier(self._scripts)
-        self._reports = Reports(self._journal, self._notifier, self._units_by_runner.__getitem__)
-        self._firewall = Firewall(self._scripts)
+        self._reports = Reports(self._journal, self._notifier, self._lookout, self._units_by_runner.__getitem__)
+        self._firewall = Firewall(self._scripts, self._file("firewall"))
         self._scheduler = CheckScheduler(self._configuration.checks, self._scripts, self._check_changed)
         self._scheduler.start()
         self._surroundings = Surroundings(
@@ -163,7 +188,8 @@ class Daemon:
             deaf=lambda interface, family: self._links[interface, family].problem,
             on_refused=self._address_refused,
         )
-        withdraw_leftovers(self._configuration, self._table, self._dataplane)
+        inherited = self._inherit()
+        withdraw_leftovers(self._configuration, self._table, self._dataplane, [config for config, _ in inherited])
         self._take_configuration()
         self._host = self._host_addresses()
         for config in self._configuration.routers:
@@ -171,13 +197,30 @@ class Daemon:
         self._loop.add_reader(self._monitor.fileno(), self._on_monitor)
         self._loop.add_reader(self._timer.fileno(), self._on_timer)
         self._open_links()
+        inheritances = {router_key(config): inheritance for config, inheritance in inherited}
         for unit in self._units.values():
-            unit.start()
+            unit.start(inheritances.get(unit.key))
         self._settle_all()
+        self._prepare_rehearsal()
         await self._start_scripts()
         self._apply_firewall()
         await self._open_control()
+        # All that there is now stays. Collections look at what comes and goes, and are short.
+        gc.freeze()
+        gc.enable()
         _log.info("vrrpd %s runs %d virtual routers", vrrpd.__version__, len(self._units))
+        self._tell_ready()
+        self._tell_alive()
+
+    def _prepare_rehearsal(self) -> None:
+        """Makes ready to rehearse takeovers, with interfaces and configuration as they are now."""
+        if self._rehearsal is not None:
+            self._rehearsal.close()
+            self._rehearsal = None
+        try:
+            self._rehearsal = Rehearsal(self._configuration.routers[0], self._table, self._clock)
+        except OSError as error:
+            _log.debug("takeovers are not rehearsed: %s", error.strerror)
 
     def _apply_firewall(self) -> None:
         families = frozenset(
@@ -192,8 +235,61 @@ class Daemon:
             # Checks then fail with this reason, and routers that depend on them are in FAULT.
             _log.error("%s", error)
 
+    def _tell_ready(self) -> None:
+        self._supervisor.ready(f"runs {len(self._units)} virtual routers")
+
+    def _tell_alive(self) -> None:
+        if self._supervisor.watchdog_interval is not None and not self._stopping.is_set():
+            self._supervisor.alive()
+            self._loop.call_later(self._supervisor.watchdog_interval, self._tell_alive)
+
+    def _stop_for_good(self) -> None:
+        """SIGINT: whatever was asked for, nothing is kept for a successor."""
+        self._for_good = True
+        self._stopping.set()
+
+    def _inherit(self) -> list[tuple[VirtualRouterConfig, handover.Inheritance]]:
+        """The routers that go on for a predecessor which has just stopped and left its addresses to them."""
+        path = self._file("handover")
+        if path is None:
+            return []
+        try:
+            left = handover.take(path, rundir.network_namespace_id())
+        except (handover.HandoverError, OSError) as error:
+            _log.warning("starting as usual, whatever a predecessor may have left: %s", error)
+            return []
+        resumed = []
+        for config in self._configuration.routers if left else ():
+            match handover.inheritance(config, left, self._clock()):
+                case handover.Inheritance() as inheritance:
+                    resumed.append((config, inheritance))
+                case str(reason):
+                    _log.warning("(%s) does not go on for its predecessor: %s", config.name, reason)
+        return resumed
+
+    def _hand_over(self) -> None:
+        """Leaves the addresses of every MASTER to a successor, where that was asked for and can be done in time."""
+        if self._for_good or not (self._keep_vips or self._configuration.settings.keep_vips):
+            return
+        lifetimes = {unit: lifetime for unit in self._units.values() if (lifetime := unit.handover_lifetime)}
+        path = self._file("handover")
+        if not lifetimes or path is None:
+            return
+        leaving = [handover.Leaving(unit.config, unit.weight) for unit in lifetimes]
+        try:
+            # Before the last advertisements: a successor that does not find it has to think that nothing was left.
+            handover.write(path, rundir.network_namespace_id(), leaving, self._clock())
+        except OSError as error:
+            _log.warning("no addresses are left to a successor: %s", error)
+            return
+        for position, (unit, lifetime) in enumerate(lifetimes.items(), 1):
+            unit.hand_over(lifetime)
+            if position % ROUTERS_PER_BATCH == 0:
+                self._dataplane.flush()
+
     async def _stop(self) -> None:
         self._stop_listening()
+        self._hand_over()
         # One batch after the other: a backup takes over the first addresses while the last are still served here.
         for position, unit in enumerate(self._units.values(), 1):
             unit.stop("shutdown")
@@ -219,20 +315,32 @@ class Daemon:
             self._control.close()
         if self._orphans is not None:
             self._orphans.close()
+        self._lookout.close()
         for link in self._links.values():
             link.close()
         for unit in self._units.values():
             unit.close()
         self._dataplane.close()
+        if self._rehearsal is not None:
+            self._rehearsal.close()
         self._timer.close()
         self._monitor.close()
         self._claims.close()
+        self._supervisor.close()
 
     def _stop_listening(self) -> None:
         for link in self._links.values():
             self._unwatch(link)
         for descriptor in (self._monitor.fileno(), self._timer.fileno()):
             self._loop.remove_reader(descriptor)
+
+    def _file(self, kind: str) -> Path | None:
+        """Where something is kept from one run to the next; None without a run directory, which is told later."""
+        try:
+            directory = rundir.writable_run_directory()
+        except rundir.NoRunDirectory:
+            return None
+        return directory / rundir.file_name(rundir.network_namespace_id(), self._instance, kind)
 
     async def _open_control(self) -> None:
         try:
@@ -273,6 +381,7 @@ class Daemon:
         unit.close()
         self._queue.schedule(unit.runner, None)
         del self._units[unit.key], self._units_by_runner[unit.runner]
+        self._lookout.ledger.forget_router(unit.key)
         link = self._links[unit.config.interface, unit.config.family]
         link.routers.pop(unit.config.vrid, None)
         link.groups.pop(unit.config.vrid, None)
@@ -349,20 +458,31 @@ class Daemon:
         # What was expected and came: no router does anything, and no deadline comes nearer.
         now, before = self._clock(), self._woken.get(link, 0.0)
         self._woken[link] = now
-        if now - before < REST and (descriptor := link.fileno()) is not None:
+        self._look_ahead(now)
+        crowded = len(link.routers) >= CROWD or now - before < REST
+        if crowded and (descriptor := link.fileno()) is not None:
             self._loop.remove_reader(descriptor)
             self._resting[link] = self._loop.call_later(REST, self._look_again, link)
+
+    def _look_ahead(self, now: float) -> None:
+        """Moves the deadlines of masters that have been heard, while the daemon is awake anyway."""
+        self._takeover_is_near(now, LOOKAHEAD)
+        self._arm()
 
     def _look_again(self, link: Link) -> None:
         """Reads what came while nobody listened. It counts from when it came, and a takeover looks at it first."""
         del self._resting[link]
         familiar = self._drain(link)
-        if familiar > 0:
+        now = self._clock()
+        if familiar > 0 and now - link.last_arrival < REST / 2:
+            # They keep coming.
             self._resting[link] = self._loop.call_later(REST, self._look_again, link)
         elif (descriptor := link.fileno()) is not None:
             self._loop.add_reader(descriptor, self._on_packets, link)
         if familiar < 0:
             self._settle()
+        else:
+            self._look_ahead(now)
 
     def _drain(self, link: Link) -> int:
         return link.drain(self._own_addresses(link.interface), self._schedule)
@@ -378,8 +498,12 @@ class Daemon:
     def _on_timer(self) -> None:
         self._timer.acknowledge()
         end = self._clock() + LONGEST_TURN
+        rehearsed = False
         while (now := self._clock()) < end and self._takeover_is_near(now):
             self._drain_all()
+            if not rehearsed:
+                self._rehearse()
+                rehearsed = True
             self._take_over()
         self._expire()
         self._settle()
@@ -404,6 +528,12 @@ class Daemon:
         while self._clock() < moment:
             pass
         self._dataplane.flush()
+
+    def _rehearse(self) -> None:
+        """Plays a takeover like the one that is next, if there is time for it."""
+        first = self._queue.first
+        if first is not None and first[1] - self._clock() > DECISION_LEAD and self._rehearsal is not None:
+            self._rehearsal.play()
 
     def _drain_all(self) -> None:
         """Reads what is in the sockets.
@@ -432,11 +562,11 @@ class Daemon:
                 self._dataplane.flush()
         self._dataplane.flush()
 
-    def _takeover_is_near(self, now: float) -> bool:
+    def _takeover_is_near(self, now: float, within: float = TAKEOVER_LEAD) -> bool:
         """True when a BACKUP takes over next, so soon that it is not worth while to sleep until then."""
         while (first := self._queue.first) is not None:
             runner, queued = first
-            if queued > now + TAKEOVER_LEAD or runner.state is not StateName.BACKUP:
+            if queued > now + within or runner.state is not StateName.BACKUP:
                 return False
             if runner.deadline == queued:
                 return True
@@ -499,7 +629,10 @@ class Daemon:
         if not names:
             return
         self._own.clear()
+        self._lookout.changed()
         self._follow_host()
+        if self._rehearsal is not None and not self._rehearsal.is_current:
+            self._prepare_rehearsal()
         for link in self._links.values():
             link.forget_familiar()
             if link.interface in names:
@@ -542,6 +675,9 @@ class Daemon:
         self._dataplane.flush()
         if self._afterwards is None and (self._dataplane.repeats or self._reports):
             self._afterwards = self._loop.call_soon(self._see_to_the_rest)
+        self._arm()
+
+    def _arm(self) -> None:
         deadlines = [self._dataplane.deadline]
         if (first := self._queue.first) is not None:
             runner, deadline = first
@@ -575,7 +711,9 @@ class Daemon:
     async def _reload(self) -> None:
         """SIGHUP: parse, validate, compare, commit. A broken configuration changes nothing."""
         async with self._reloading:
+            self._supervisor.reloading()
             await self._reload_once()
+            self._tell_ready()
 
     async def _reload_once(self) -> None:
         try:
@@ -622,6 +760,7 @@ class Daemon:
                 existing.reconfigure(config)
                 changed += 1
         self._open_links()
+        self._lookout.changed()
         for unit in new:
             unit.start()
         self._claims.keep_only(configuration.routers)
@@ -645,7 +784,7 @@ class Daemon:
     async def _status(self) -> dict[str, Any]:
         routers = []
         for position, unit in enumerate(list(self._units.values()), 1):
-            routers.append(router_status(unit, self._clock()))
+            routers.append(router_status(unit, self._lookout.ledger, self._clock()))
             if position % ROUTERS_PER_STATUS_SLICE == 0:
                 await asyncio.sleep(0)
         now = self._clock()
@@ -662,6 +801,7 @@ class Daemon:
             "routers": routers,
             "checks": [check_status(status, now) for status in self._scheduler.statuses()],
             "links": [link_status(link) for link in self._links.values()],
+            "watches": self._lookout.watches(),
         }
 
     def _spawn(self, work: Any) -> None:

@@ -7,9 +7,10 @@ program may have been here) a configured address as /32 or /128 that the node do
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from ipaddress import IPv4Address
 
-from vrrpd.config.model import Configuration
+from vrrpd.config.model import Configuration, VirtualRouterConfig
 from vrrpd.net.dataplane import LinuxDataplane
 from vrrpd.net.interfaces import AddressRemoved, InterfaceAddress, InterfaceTable, lost_with
 from vrrpd.net.netlink import encode_remove, encode_restore
@@ -17,9 +18,22 @@ from vrrpd.net.netlink import encode_remove, encode_restore
 _log = logging.getLogger("vrrpd")
 
 
-def withdraw_leftovers(configuration: Configuration, table: InterfaceTable, dataplane: LinuxDataplane) -> None:
-    """Takes off what is left of this configuration, and keeps what the kernel would delete along with it."""
-    wanted = {(virtual.device, virtual.address) for router in configuration.routers for virtual in router.all_addresses}
+def withdraw_leftovers(
+    configuration: Configuration,
+    table: InterfaceTable,
+    dataplane: LinuxDataplane,
+    resumed: Collection[VirtualRouterConfig] = (),
+) -> None:
+    """Takes off what is left of this configuration, and keeps what the kernel would delete along with it.
+
+    What a predecessor has left on purpose to the routers ``resumed`` stays.
+    """
+    wanted = {
+        (virtual.device, virtual.address)
+        for router in configuration.routers
+        if router not in resumed
+        for virtual in router.all_addresses
+    }
     for device in sorted({device for device, _ in wanted}):
         present = table.addresses(device)
         leftovers = [

@@ -24,6 +24,9 @@ _log = logging.getLogger("vrrpd.links")
 
 PACKETS_PER_TURN: Final = 512
 """Packets taken from one socket before timers and other sockets get their turn."""
+LONGEST_WAIT: Final = 0.1
+"""Seconds that a packet waits while this process runs, however busy it is. What waited for longer counts as heard now:
+we were stopped, and a socket that is full keeps the oldest packets. They tell nothing of masters that are silent."""
 
 
 class DiscardLog(Protocol):
@@ -53,6 +56,8 @@ class Link:
         """Packets that could not be attributed to one of our routers."""
         self.problem: str | None = None
         """Why nothing can be heard although the interface is there."""
+        self.last_arrival = float("-inf")
+        """When the last packet came."""
         self.exhausted = True
         """The last ``drain`` left nothing waiting."""
         self._log_unknown_vrids = log_unknown_vrids
@@ -104,30 +109,35 @@ class Link:
     def drain(self, own_addresses: frozenset[IPAddress], touched: Callable[[Runner], None]) -> int:
         """Takes the waiting packets in and returns how many were familiar, or -1 where another one was among them.
 
-        Every packet counts from its arrival, however long it waited. ``touched`` hears of every router whose deadline
-        may have come nearer: of those that heard what they expected it has not.
+        Every packet counts from its arrival, if that was not too long ago. ``touched`` hears of every router whose
+        deadline may have come nearer: of those that heard what they expected it has not.
         """
         receiver = self._receiver
         if receiver is None:
             return 0
         now = self._clock()
         offset = now - time.time()
-        begun, earliest = now, self._emptied
+        begun = arrival = now
+        earliest = self._emptied
         routers = self.routers
         count = unfamiliar = 0
-        for packet in receiver.receive(PACKETS_PER_TURN):
+        for vrid, signature, raw, stamp in receiver.receive(PACKETS_PER_TURN):
             count += 1
             # The kernel's stamp is by the wall clock, which somebody may set at any moment.
-            arrival = now if packet.stamp is None else packet.stamp + offset
+            arrival = now if stamp is None else stamp + offset
             if arrival > now:
                 now = self._clock()
                 arrival = min(arrival, now)
+            elif arrival < now - LONGEST_WAIT:
+                arrival = now
             elif arrival < earliest:
                 arrival = earliest
-            runner = routers.get(packet.vrid)
-            if runner is None or not runner.hear_again(packet.signature, arrival):
+            runner = routers.get(vrid)
+            if runner is None or not runner.hear_again(signature, arrival):
                 unfamiliar += 1
-                self._take(packet, arrival, own_addresses, touched)
+                self._take(receiver.packet(raw), signature, arrival, own_addresses, touched)
+        if count:
+            self.last_arrival = arrival
         self.exhausted = count < PACKETS_PER_TURN
         if self.exhausted:
             self._emptied = begun
@@ -148,6 +158,7 @@ class Link:
     def _take(
         self,
         packet: Ipv4Packet | Ipv6Packet,
+        signature: Hashable,
         arrival: float,
         own_addresses: frozenset[IPAddress],
         touched: Callable[[Runner], None],
@@ -173,7 +184,7 @@ class Link:
         vrid = decoded.advertisement.vrid
         runner = self.routers.get(vrid)
         if runner is not None:
-            runner.receive(datagram, decoded, own_addresses, packet.signature, arrival)
+            runner.receive(datagram, decoded, own_addresses, signature, arrival)
             touched(runner)
             return
         self.discarded[DiscardReason.VRID] += 1

@@ -1,4 +1,4 @@
-"""Network namespaces by name or path, and what this process may do in them."""
+"""Network namespaces by name or path."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ NAMED_NAMESPACES: Final = Path("/run/netns")
 """Where ``ip netns`` keeps its names."""
 
 _CLONE_NEWNET: Final = 0x40000000
-_NEEDED: Final = {12: "CAP_NET_ADMIN", 13: "CAP_NET_RAW"}
-"""Bits of the capability sets (linux/capability.h): addresses and raw sockets need one each."""
 
 
 def namespace_path(name: str) -> Path:
@@ -31,12 +29,3 @@ def enter_namespace(name: str) -> None:
             raise OSError(code, os.strerror(code), str(path))
     finally:
         os.close(descriptor)
-
-
-def missing_capabilities() -> list[str]:
-    """The names of the capabilities that a daemon needs and this process lacks."""
-    effective = 0
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("CapEff:"):
-            effective = int(line.split()[1], 16)
-    return [name for bit, name in _NEEDED.items() if not effective & 1 << bit]

@@ -28,7 +28,12 @@ def candidates() -> tuple[Path, ...]:
 
 def control_socket_name(namespace: int, instance: str) -> str:
     """The file name of the control socket within the run directory."""
-    return f"{namespace}.{instance}.sock"
+    return file_name(namespace, instance, "sock")
+
+
+def file_name(namespace: int, instance: str, kind: str) -> str:
+    """The name of a file within the run directory that is one daemon's."""
+    return f"{namespace}.{instance}.{kind}"
 
 
 def writable_run_directory() -> Path:

@@ -15,6 +15,7 @@ from vrrpd.protocol.actions import (
     Action,
     Announce,
     InstallAddresses,
+    LeaveAddresses,
     Notice,
     SendAdvertisement,
     StateChanged,
@@ -60,6 +61,9 @@ class Dataplane(Protocol):
 
     def withdraw(self) -> None:
         """Takes them off again, and with them what announcements are still waiting."""
+
+    def leave(self, lifetime: int) -> None:
+        """Leaves the addresses to the kernel, which takes them off after so many seconds."""
 
     def announce(self, repeat: int, only: frozenset[IPAddress] | None) -> None:
         """Sends gratuitous ARPs or unsolicited NAs for them."""
@@ -185,9 +189,11 @@ class Runner:
         """Takes an advertisement that carries our virtual router id, admits or discards it, and acts on it.
 
         ``signature`` is equal for two packets only if all that is looked at here is equal; see ``hear_again``.
-        ``arrival`` is when it came, by the runner's clock, where that is known better than "now".
+        ``arrival`` is when it came, by the runner's clock, where that is known better than "now". It counts for what a
+        BACKUP waits for. What a MASTER answers leaves now, at the rate of now: a process that was stopped must not make
+        up for the answers of that time.
         """
-        now = self._clock() if arrival is None else arrival
+        now = self._clock() if arrival is None or self.state is StateName.MASTER else arrival
         source = datagram.source
         if self.state is StateName.INIT:
             return
@@ -307,6 +313,8 @@ class Runner:
                 self.dataplane.announce(repeat, only)
             case WithdrawAddresses():
                 self.dataplane.withdraw()
+            case LeaveAddresses(lifetime):
+                self.dataplane.leave(lifetime)
             case StateChanged():
                 self._state_changed(action)
             case Notice():

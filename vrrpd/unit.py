@@ -12,8 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from vrrpd.checks import CheckState
 from vrrpd.config.model import Family, VirtualAddress, VirtualRouterConfig
 from vrrpd.faults import CheckStatusOf, current_faults, current_weight, find_source
+from vrrpd.handover import Inheritance
 from vrrpd.net.dataplane import LinuxDataplane
 from vrrpd.net.interfaces import InterfaceTable
 from vrrpd.protocol.actions import StateName
@@ -23,6 +25,7 @@ from vrrpd.protocol.events import (
     Fault,
     FaultKind,
     FaultsChanged,
+    HandOver,
     Shutdown,
     SourceChanged,
     Startup,
@@ -94,11 +97,15 @@ class RouterUnit:
         self.last_change_wall_clock: float = time.time()
         self.notified: StateName | None = None
         """The state that the notify scripts were told last."""
+        self.handed_over = False
+        """A successor goes on, if there is one: nobody is told that this router stopped."""
         self._around = around
         self._table = around.table
         self._refused: dict[IPAddress, str] = {}
         self._source_index: int | None = None
         self._weight = 0
+        self._inherited: Inheritance | None = None
+        """While it counts: what a predecessor knew of checks that have had no result here yet."""
         self.port = around.dataplane.port(config, self._address_refused)
         self.runner = Runner(runner_settings(config), self.port, around.observer, around.clock)
 
@@ -107,10 +114,31 @@ class RouterUnit:
         """The identity of this virtual router."""
         return router_key(self.config)
 
-    def start(self) -> None:
-        """Enters the election, or FAULT with everything that is in the way."""
+    def start(self, inheritance: Inheritance | None = None) -> None:
+        """Enters the election, or FAULT with everything that is in the way; or goes on for a predecessor."""
+        self._inherited = inheritance
         self.evaluate()
-        self.runner.deliver(Startup())
+        if inheritance is None:
+            self.runner.deliver(Startup())
+            return
+        self.port.adopt()
+        self.runner.deliver(Startup(inheritance.resume_until))
+
+    @property
+    def handover_lifetime(self) -> int:
+        """Whole seconds for which the addresses could be left to a successor; 0 where they cannot."""
+        lifetime = self.runner.router.handover_lifetime
+        return lifetime if lifetime and self.port.can_leave() else 0
+
+    @property
+    def weight(self) -> int:
+        """The sum of the tracked weights as it counts now."""
+        return self._weight
+
+    def hand_over(self, lifetime: int) -> None:
+        """Gives up without a word to the others, for a successor here. The dataplane still has to be flushed."""
+        self.handed_over = True
+        self.runner.deliver(HandOver(f"stopped, and its addresses left to a successor for {lifetime} s"))
 
     def stop(self, reason: str) -> None:
         """Gives up: priority 0 where MASTER, addresses withdrawn. The dataplane still has to be flushed."""
@@ -125,6 +153,11 @@ class RouterUnit:
         self._announce_again(self.port.bind())
         self._follow_source()
         weight, cause = current_weight(self.config, self._table, self._around.check_status)
+        if self._inherited is not None:
+            if self._has_weight_to_come():
+                weight, cause = self._inherited.weight, "as before the restart"
+            elif self.runner.state is not StateName.INIT:
+                self._inherited = None
         self.weight_cause = cause
         if weight != self._weight:
             self._weight = weight
@@ -137,8 +170,8 @@ class RouterUnit:
             self._refused,
             self._around.deaf(self.config.interface, self.config.family),
         )
-        if self.runner.state in (StateName.BACKUP, StateName.MASTER):
-            # A check that a reload has added: nothing is wrong until its first result says so.
+        if self.runner.state in (StateName.BACKUP, StateName.MASTER) or self._inherited is not None:
+            # A check that a reload or a restart has added: nothing is wrong until its first result says so.
             faults = tuple(fault for fault in faults if fault.kind is not FaultKind.AWAITING_CHECK)
         if faults != self.faults:
             self.faults = faults
@@ -146,6 +179,10 @@ class RouterUnit:
         if self.source is None:
             # Only now: leaving MASTER says goodbye from the address that is gone.
             self.port.use_source(None)
+
+    def _has_weight_to_come(self) -> bool:
+        status = self._around.check_status
+        return any(one.weight and status(one.check).state is CheckState.UNKNOWN for one in self.config.tracked_checks)
 
     def restore_lost_addresses(self) -> None:
         """Puts back what somebody else has removed. Ask only when all that the kernel had to tell has been read."""

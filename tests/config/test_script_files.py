@@ -10,7 +10,7 @@ import pytest
 from tests.config.reading import instance
 from vrrpd.config.keepalived import load
 from vrrpd.config.model import Command, Configuration
-from vrrpd.config.script_files import problem_of, writable_by_others
+from vrrpd.config.script_files import danger_of, problem_of, writable_by_others
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to other users")
 
@@ -51,6 +51,15 @@ def test_a_script_that_is_not_executable_is_a_warning(tmp_path: Path, script: Pa
     script.chmod(0o644)
     assert problem_of(Command((str(script),))) == f"{script} is not executable, expected a program"
     assert problem_of(Command((str(tmp_path),))) == f"{tmp_path} is not a file, expected a program"
+
+
+def test_a_user_or_group_may_be_a_number_and_a_name_has_to_exist(script: Path) -> None:
+    assert problem_of(Command((str(script),), user="64999", group="64998")) is None
+    assert problem_of(Command((str(script),), user="no-such-user")) == "user no-such-user does not exist"
+    assert problem_of(Command((str(script),), group="no-such-group")) == "group no-such-group does not exist"
+    script.chmod(0o777)
+    assert danger_of(Command((str(script),), user="64999", group="64998")) is None
+    assert danger_of(Command((str(script),), user="0")) is not None
 
 
 def test_the_first_word_is_looked_up_in_path() -> None:

@@ -142,12 +142,15 @@ class Daemons:
         self._directory = directory
         self._started: list[Daemon] = []
 
-    def start(self, host: Host, configuration: str, *arguments: str, name: str = "default") -> Daemon:
-        """Writes the configuration and runs a daemon with it."""
+    def start(
+        self, host: Host, configuration: str, *arguments: str, name: str = "default", prefix: Sequence[str] = ()
+    ) -> Daemon:
+        """Writes the configuration and runs a daemon with it; ``prefix`` is a command that runs commands."""
         file = self._directory / f"{host.name}-{name}-{len(self._started)}.conf"
         file.write_text(configuration)
         more = list(arguments) if name == "default" else ["--instance", name, *arguments]
-        process = host.start([*VRRPD, "run", "-f", str(file), *more], name="vrrpd", cwd=SOURCE, private_run=True)
+        command = [*prefix, *VRRPD, "run", "-f", str(file), *more]
+        process = host.start(command, name="vrrpd", cwd=SOURCE, private_run=True)
         daemon = Daemon(host, file, more, name, process)
         self.adopt(daemon)
         return daemon

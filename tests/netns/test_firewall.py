@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from tests.scripts.support import scripts_running
-from vrrpd.config.model import FirewallRule
+from vrrpd.config.model import Command, FirewallRule
 from vrrpd.lab import Host, Lab
 from vrrpd.net.firewall import Firewall, safe_name
+from vrrpd.scripts.result import ScriptResult
 from vrrpd.scripts.runner import ScriptRunner
 
 pytestmark = pytest.mark.netns
@@ -63,6 +64,18 @@ def rules(host: Host, tool: str = "iptables", chain: str = "INPUT") -> list[str]
 def tables(host: Host) -> list[str]:
     """The tables that are not iptables' own."""
     return sorted(line for line in host.run(["nft", "list", "tables"]).stdout.splitlines() if " inet " in line)
+
+
+class Counting:
+    """The real runner, and a list of what it ran."""
+
+    def __init__(self, runner: ScriptRunner) -> None:
+        self._runner = runner
+        self.ran: list[str] = []
+
+    def run(self, command: Command, *, timeout: float) -> Awaitable[ScriptResult]:
+        self.ran.append(command.argv[0])
+        return self._runner.run(command, timeout=timeout)
 
 
 async def applied(runner: ScriptRunner, rule: FirewallRule | None, families: frozenset[int] = V4) -> Firewall:
@@ -322,6 +335,56 @@ def test_a_daemon_adds_its_rule_once_in_all_its_lives_and_removes_it_at_the_end(
     assert (rules(host).count(OURS), rules(host, "ip6tables").count(OURS)) == (1, 1)
     assert second.stop() == 0
     assert (rules(host).count(OURS), rules(host, "ip6tables").count(OURS)) == (0, 0)
+
+
+def test_a_start_without_a_rule_removes_what_a_killed_daemon_left_behind_and_runs_no_program_otherwise(
+    host: Host, tmp_path: Path
+) -> None:
+    record = tmp_path / "record"
+    counting: list[Counting] = []
+
+    async def applied_with_record(runner: ScriptRunner, rule: FirewallRule | None) -> Firewall:
+        counting.append(Counting(runner))
+        firewall = Firewall(counting[-1], record)
+        firewall.apply(rule, frozenset({4}))
+        await firewall.settled()
+        return firewall
+
+    async def story(runner: ScriptRunner) -> None:
+        for rule in (IN_INPUT, IN_A_TABLE, FirewallRule("iptables", "x" * 70, "INPUT")):
+            await applied_with_record(runner, rule)  # and nobody closes it
+            assert record.exists()
+            await applied_with_record(runner, None)
+            assert rules(host) == ["-A INPUT -p udp -j DROP"]
+            assert tables(host) == ["table inet theirs"]
+            assert not record.exists()
+        await closed(await applied_with_record(runner, None))
+        assert counting[-1].ran == []
+        # A rule of another name takes the place of the one that was left behind.
+        await applied_with_record(runner, IN_INPUT)
+        second = await applied_with_record(runner, FirewallRule("iptables", "ipf-2", "INPUT"))
+        assert rules(host) == [OTHERS, "-A INPUT -p udp -j DROP"]
+        await closed(second)
+        assert not record.exists()
+
+    on(host, story)
+
+
+@pytest.mark.parametrize(
+    "content", ["", "vrrpd:", "ipf-1", "vrrpd:a b", "vrrpd:a; reboot", "vrrpd:" + "x" * 81, "\xff"]
+)
+def test_a_record_that_is_no_mark_of_ours_leads_to_nothing(host: Host, tmp_path: Path, content: str) -> None:
+    record = tmp_path / "record"
+    record.write_text(content, encoding="latin-1")
+
+    async def story(runner: ScriptRunner) -> None:
+        counting = Counting(runner)
+        firewall = Firewall(counting, record)
+        firewall.apply(None, frozenset({4}))
+        await firewall.settled()
+        assert counting.ran == []
+
+    on(host, story)
 
 
 def test_names_that_differ_are_marked_differently() -> None:

@@ -6,7 +6,7 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from ipaddress import IPv4Address, IPv6Address
 from typing import Literal, NamedTuple
 
@@ -73,7 +73,9 @@ def send(transmitter: Transmitter, data: bytes, destination: IPAddress) -> list[
 
 def receive(receiver: Receiver) -> Ipv4Packet | Ipv6Packet | None:
     """Takes one packet."""
-    return next(receiver.receive(1), None)
+    for _, _, raw, _ in receiver.receive(1):
+        return receiver.packet(raw)
+    return None
 
 
 def take(receiver: Receiver, seconds: float = 10.0) -> Datagram:
@@ -206,9 +208,9 @@ def test_the_kernel_filter_passes_exactly_the_given_vrids(
     for _ in range(256):
         take(witness)
     heard = []
-    while (packet := receive(receiver)) is not None:
-        assert packet.vrid == packet.datagram().message[1]
-        heard.append(packet.vrid)
+    for vrid, _, raw, _ in receiver.receive(1000):
+        assert vrid == receiver.packet(raw).datagram().message[1]
+        heard.append(vrid)
     assert heard == sorted(vrids)
     receiver.set_vrids(None)
     receiver.set_vrids(None)
@@ -419,3 +421,45 @@ def test_a_transmitter_whose_address_was_deleted_still_says_farewell_from_it(fam
     transmitter.close()
     for namespace in (left, right):
         namespace.close()
+
+
+def test_every_packet_carries_the_time_at_which_the_kernel_took_it_in(wire: Wire) -> None:
+    receiver, transmitter = wire.receiver(4), wire.transmitter(4)
+    before = time.time()
+    for vrid in range(1, 131):  # more than two system calls' worth
+        assert send(transmitter, message(vrid), GROUP4) == []
+    after = time.time()
+    stamps = []
+    found: list[int] = []
+
+    def look() -> bool:
+        for vrid, _, _, stamp in receiver.receive(1000):
+            found.append(vrid)
+            stamps.append(stamp)
+        return len(found) == 130
+
+    wait_until(look, "130 packets")
+    assert found == list(range(1, 131))
+    assert all(stamp is not None and before - 0.001 <= stamp <= after + 1.0 for stamp in stamps)
+    assert stamps == sorted(stamps)  # type: ignore[type-var]
+    for end in (receiver, transmitter):
+        end.close()
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_signatures_are_equal_for_equal_messages_only(wire: Wire, family: Literal[4, 6]) -> None:
+    receiver, transmitter = wire.receiver(family), wire.transmitter(family)
+    sent = [message(51), message(51), message(51, b"\0" * 5 + b"\1")]
+    for data in sent:
+        assert send(transmitter, data, group(family)) == []
+    signatures: list[Hashable] = []
+
+    def look() -> bool:
+        signatures.extend(signature for _, signature, _, _ in receiver.receive(1000))
+        return len(signatures) == 3
+
+    wait_until(look, "three packets")
+    assert signatures[0] == signatures[1]
+    assert signatures[1] != signatures[2]
+    for end in (receiver, transmitter):
+        end.close()

@@ -14,6 +14,7 @@ from tests.protocol.strategies import priorities, rivals, router_parameters
 from vrrpd.protocol.actions import (
     Action,
     InstallAddresses,
+    LeaveAddresses,
     Notice,
     SendAdvertisement,
     StateChanged,
@@ -27,6 +28,7 @@ from vrrpd.protocol.events import (
     Event,
     Fault,
     FaultsChanged,
+    HandOver,
     Reconfigured,
     Shutdown,
     SourceChanged,
@@ -41,6 +43,7 @@ from vrrpd.protocol.timing import Version, master_down_interval
 
 TAKE_OVER = ["SendAdvertisement", "InstallAddresses", "Announce", "StateChanged"]
 GIVE_UP = ["SendAdvertisement", "WithdrawAddresses", "StateChanged"]
+HAND_OVER = ["SendAdvertisement", "LeaveAddresses", "StateChanged"]
 YIELDS = [["WithdrawAddresses", "StateChanged"], ["SendAdvertisement", "WithdrawAddresses", "StateChanged"]]
 
 
@@ -67,11 +70,15 @@ class RouterMachine(RuleBasedStateMachine):
             assert (change.previous, change.state) == (before, self.router.state.name)
             assert change.reason
             done = kinds([action for action in actions if not isinstance(action, Notice)])
+            if isinstance(event, Startup) and event.resume_until is not None:
+                done = self.without_what_a_predecessor_left(done)
             match change.previous, change.state:
                 case _, StateName.MASTER:
                     assert done == TAKE_OVER
                 case StateName.MASTER, StateName.BACKUP:
                     assert done in YIELDS
+                case StateName.MASTER, StateName.INIT if done == HAND_OVER:
+                    assert isinstance(event, HandOver)
                 case StateName.MASTER, _:
                     assert done == GIVE_UP
                     assert actions[0] == SendAdvertisement(0)
@@ -86,12 +93,22 @@ class RouterMachine(RuleBasedStateMachine):
             match action:
                 case InstallAddresses():
                     self.installed = True
-                case WithdrawAddresses():
+                case WithdrawAddresses() | LeaveAddresses():
                     self.installed = False
                 case SendAdvertisement(priority):
                     assert priority in (0, self.router.priority)
-                    assert (priority == 0) == (action is actions[0] and done_with_serving(before, self.router))
+                    leaves = done_with_serving(before, self.router) and kinds(actions) != HAND_OVER
+                    for_another = isinstance(event, Startup) and isinstance(self.router.state, Faulty)
+                    assert (priority == 0) == (action is actions[0] and (leaves or for_another))
         return actions
+
+    def without_what_a_predecessor_left(self, done: list[str]) -> list[str]:
+        """What a successor does of its own: what comes before is done in its predecessor's place."""
+        if "WithdrawAddresses" not in done:
+            return done
+        position = done.index("WithdrawAddresses")
+        assert done[:position] in ([], ["SendAdvertisement"])
+        return done[position + 1 :]
 
     @rule(seconds=st.floats(0.0, 5.0))
     def time_passes(self, seconds: float) -> None:
@@ -181,6 +198,23 @@ class RouterMachine(RuleBasedStateMachine):
         """Startup, which only INIT hears."""
         self.handle(Startup())
         assert not isinstance(self.router.state, Init)
+
+    @rule(left=st.floats(-2.0, 2.0))
+    def it_starts_for_a_predecessor(self, left: float) -> None:
+        """In time it is MASTER, unless something is wrong with it; too late it is as if nobody had been there."""
+        before = self.router.state
+        self.handle(Startup(self.now + left))
+        assert not isinstance(self.router.state, Init)
+        if isinstance(before, Init) and self.now + left > self.now:
+            assert isinstance(self.router.state, Master | Faulty)
+
+    @rule()
+    def it_hands_over(self) -> None:
+        """From anywhere; whoever is not MASTER just stops."""
+        lifetime = self.router.handover_lifetime
+        actions = self.handle(HandOver("stopped"))
+        assert isinstance(self.router.state, Init)
+        assert (LeaveAddresses(lifetime) in actions) == (lifetime > 0)
 
     @rule()
     def it_stops(self) -> None:

@@ -496,6 +496,40 @@ async def test_a_helper_that_does_not_answer_is_replaced() -> None:
         assert (await runner.run(Command(("true",)), timeout=10.0)).succeeded
 
 
+async def test_a_helper_that_dies_is_forked_anew_by_the_same_keeper_and_takes_its_scripts_along(tmp_path: Path) -> None:
+    async with scripts_running() as runner:
+        keeper, helper = runner.keeper_pid, runner.helper_pid
+        assert keeper is not None
+        assert helper is not None
+        assert children(keeper) == [helper]
+        body = f"sh -c 'echo $$ > {tmp_path}/child; exec sleep 600' & wait"
+        hanging = asyncio.create_task(runner.run(shell(body), timeout=60.0))
+        child = await pid_in(tmp_path / "child")
+        os.kill(helper, signal.SIGKILL)
+        assert isinstance((await hanging).outcome, Lost)
+        await gone(child)
+        await until(lambda: runner.helper_pid not in (None, helper), "a new helper")
+        assert runner.keeper_pid == keeper
+        assert (await runner.run(shell("exit 0"), timeout=10.0)).succeeded
+        assert children(keeper) == [runner.helper_pid]
+
+
+async def test_a_keeper_that_is_killed_leaves_its_helper_and_is_replaced_with_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with scripts_running() as runner:
+        keeper, helper = runner.keeper_pid, runner.helper_pid
+        assert keeper is not None
+        assert helper is not None
+        os.kill(keeper, signal.SIGKILL)
+        assert (await runner.run(shell("exit 0"), timeout=10.0)).succeeded
+        os.kill(helper, signal.SIGKILL)
+        await until(lambda: runner.helper_pid not in (None, helper), "a new helper")
+        assert runner.keeper_pid != keeper
+        assert (await runner.run(shell("exit 0"), timeout=10.0)).succeeded
+    assert "the new one has no rights that the daemon has given up" in caplog.text
+
+
 async def test_the_helper_survives_the_signals_of_a_shutdown() -> None:
     async with scripts_running() as runner:
         assert runner.helper_pid is not None

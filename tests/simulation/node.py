@@ -1,20 +1,23 @@
 """One machine of the simulation: the shipped runner, encoder, decoder and admission over a dataplane of sets.
 
-A node can be started, stopped in good order, crashed, paused as by SIGSTOP, lose its link and have its check fail.
+A node can be started, stopped in good order, crashed, paused as by SIGSTOP, lose its link, have its check fail, its
+weights move, its addresses removed and its configuration reloaded; its clock may run fast or slow. Packets take the
+daemon's two ways: the short one for what was heard before, the long one for everything else. Whoever wants to know
+what happens is a ``Witness``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, Protocol
 
-from tests.simulation.lan import Lan
+from tests.simulation.lan import Lan, Packet, packet_of
+from tests.simulation.plan import RouterPlan, address_of
 from vrrpd.protocol.actions import Notice, StateChanged, StateName
-from vrrpd.protocol.admission import AdmissionPolicy
 from vrrpd.protocol.datagram import Datagram, IPAddress
 from vrrpd.protocol.discard import Discard
 from vrrpd.protocol.events import (
+    AddressesTaken,
     Event,
     Fault,
     FaultKind,
@@ -24,120 +27,203 @@ from vrrpd.protocol.events import (
     Startup,
     WeightChanged,
 )
-from vrrpd.protocol.packet import ChecksumForm, decode
-from vrrpd.protocol.parameters import RouterParameters
-from vrrpd.protocol.timing import Version, master_down_interval
-from vrrpd.runner import Runner, RunnerSettings
+from vrrpd.protocol.packet import decode
+from vrrpd.protocol.states import State
+from vrrpd.protocol.timing import Version
+from vrrpd.runner import Runner
 
-LINK = Fault(FaultKind.INTERFACE, "eth0", "interface eth0 is down")
-CHECK = Fault(FaultKind.CHECK, "web", "check web failed")
-GROUP: dict[int, IPAddress] = {4: IPv4Address("224.0.0.18"), 6: IPv6Address("ff02::12")}
+LINK: Final = Fault(FaultKind.INTERFACE, "eth0", "interface eth0 is down")
+CHECK: Final = Fault(FaultKind.CHECK, "web", "check web failed")
+LONGEST_WAIT: Final = 0.1
+"""Seconds after which a packet that waited counts as heard now, as in the daemon."""
 
 
-@dataclass(frozen=True, slots=True)
-class RouterPlan:
-    """One virtual router of one node, as it is configured."""
+class Witness(Protocol):
+    """Who sees everything that a node does: the invariants."""
 
-    vrid: int
-    priority: int
-    interval: int = 100
-    """Centiseconds."""
-    preempt: bool = True
-    preempt_delay: float = 0.0
-    version: Version = Version.V3
-    family: int = 4
-    checksum_form: ChecksumForm = ChecksumForm.PSEUDO_HEADER
+    def entered(self, router: SimulatedRouter, previous: StateName) -> None:
+        """A router has another state."""
 
-    @property
-    def preempts(self) -> bool:
-        """True where a lower priority is not left alone; an owner never leaves it alone."""
-        return self.preempt or self.priority == 255
+    def sent(self, router: SimulatedRouter, priority: int) -> None:
+        """A router sends an advertisement."""
 
-    def master_down_interval(self, interval: int) -> float:
-        """How long this router waits for a master that advertises each ``interval`` centiseconds; seconds."""
-        return master_down_interval(self.version, self.priority, interval)
+    def heard(self, router: SimulatedRouter, priority: int, interval: int, arrival: float) -> None:
+        """A router has taken in an advertisement that was admitted; centiseconds, seconds of the node's clock."""
 
-    def settings(self) -> RunnerSettings:
-        """What the shipped runner is told."""
-        first, second = (
-            (IPv4Address(f"198.51.100.{self.vrid}"), IPv4Address(f"203.0.113.{self.vrid}"))
-            if self.family == 4
-            else (IPv6Address(f"fe80::{self.vrid}:1"), IPv6Address(f"2001:db8:{self.vrid}::1"))
-        )
-        parameters = RouterParameters(
-            vrid=self.vrid,
-            version=self.version,
-            priority=self.priority,
-            max_advertise_interval=self.interval,
-            addresses=(first, second),
-            preempt=self.preempt,
-            preempt_delay=self.preempt_delay,
-        )
-        group = GROUP[self.family]
-        admission = AdmissionPolicy(self.version, self.interval, group)
-        return RunnerSettings(f"VI_{self.vrid}", parameters, admission, (group,), self.checksum_form)
+    def rejected(self, router: SimulatedRouter, before: State, sends: int) -> None:
+        """A router has thrown a packet away; ``before`` and ``sends`` are its state and what it had sent until then."""
+
+    def announced(self, router: SimulatedRouter, addresses: frozenset[IPAddress]) -> None:
+        """A router announces addresses."""
+
+    def touched(self, router: SimulatedRouter) -> None:
+        """Something about a router has changed: addresses, faults, whether it is there at all."""
+
+    def moved(self, router: SimulatedRouter) -> None:
+        """A router may have another priority."""
+
+    def reloaded(self, router: SimulatedRouter) -> None:
+        """A router has other parameters."""
+
+    def disturbed(self, node: Node, routers: Iterable[SimulatedRouter]) -> None:
+        """A node is there or is not: started, paused, resumed, crashed, its link changed; and its routers until now."""
+
+
+class Nobody:
+    """A witness that looks away."""
+
+    def entered(self, router: SimulatedRouter, previous: StateName) -> None:
+        """Nothing."""
+
+    def sent(self, router: SimulatedRouter, priority: int) -> None:
+        """Nothing."""
+
+    def heard(self, router: SimulatedRouter, priority: int, interval: int, arrival: float) -> None:
+        """Nothing."""
+
+    def rejected(self, router: SimulatedRouter, before: State, sends: int) -> None:
+        """Nothing."""
+
+    def announced(self, router: SimulatedRouter, addresses: frozenset[IPAddress]) -> None:
+        """Nothing."""
+
+    def touched(self, router: SimulatedRouter) -> None:
+        """Nothing."""
+
+    def moved(self, router: SimulatedRouter) -> None:
+        """Nothing."""
+
+    def reloaded(self, router: SimulatedRouter) -> None:
+        """Nothing."""
+
+    def disturbed(self, node: Node, routers: Iterable[SimulatedRouter]) -> None:
+        """Nothing."""
 
 
 class SimulatedRouter:
     """A runner with the dataplane and the observer it needs, and a record of what it did."""
 
+    __slots__ = (
+        "_packets",
+        "announced",
+        "changes",
+        "crashed",
+        "held_until",
+        "installed",
+        "name",
+        "node",
+        "plan",
+        "rejections",
+        "runner",
+        "sends",
+        "sent",
+        "taken",
+        "wake",
+    )
+
     def __init__(self, node: Node, plan: RouterPlan) -> None:
         self.node = node
         self.plan = plan
+        self.name = f"{node.name}/{plan.vrid}"
+        """The router's name in the transcript."""
         self.installed: set[IPAddress] = set()
+        self.taken: set[IPAddress] = set()
+        """What somebody else has removed and the daemon has not put back yet."""
+        self.sends = 0
+        self.rejections = 0
         self.sent: list[tuple[float, int]] = []
-        """When which priority was sent."""
+        """When which priority was sent, where a transcript is kept."""
         self.changes: list[tuple[float, StateName]] = []
         self.announced = 0
+        self.crashed = False
+        self.held_until = 0.0
+        """Until when what it sends does not leave: it has decided ahead of time."""
         self.wake: float | None = None
         """The earliest time at which a timer of this router is in the heap."""
-        self.runner = Runner(plan.settings(), self, self, node.lan.clock)
-
-    @property
-    def name(self) -> str:
-        """The router's name in the transcript."""
-        return f"{self.node.name}/{self.plan.vrid}"
+        self._packets: dict[bytes, Packet] = {}
+        self.runner = Runner(plan.settings(), self, self, node.clock)
 
     @property
     def is_master(self) -> bool:
         """True while it serves; a router of a dead or stopped process serves nobody."""
         return self.runner.state is StateName.MASTER
 
+    @property
+    def alive(self) -> bool:
+        """True while its process is there and it belongs to it."""
+        return self.node.routers.get(self.plan.vrid) is self
+
     def prepare(self, message: bytes, destination: IPAddress) -> None:
-        pass
+        """Needs no preparation."""
 
     def send(self, message: bytes, destination: IPAddress) -> None:
-        """Counts an advertisement and puts it on the wire, if there is a wire."""
-        self.sent.append((self.node.lan.now, message[2]))
-        self.node.lan.log(f"{self.name} sends priority {message[2]}")
-        if self.node.link:
-            self.node.lan.send(self.node, Datagram(self.node.address, destination, 255, message))
+        """Counts an advertisement and puts it on the wire, when it may leave and if there is a wire."""
+        self.sends += 1
+        packet = self._packets.get(message)
+        if packet is None:
+            datagram = Datagram(self.node.address(self.plan.family), destination, 255, message)
+            packet = self._packets[message] = packet_of(datagram)
+        if self.held_until > self.node.lan.now:
+            self.node.lan.at_with(self.held_until, self.depart, packet)
+        else:
+            self.depart(packet)
+
+    def depart(self, packet: Packet) -> None:
+        """Puts an advertisement on the wire; a stopped process does so when it goes on."""
+        node, lan = self.node, self.node.lan
+        if self.crashed:
+            return
+        if node.paused:
+            node.outbox.append((self, packet))
+            return
+        priority = packet.datagram.message[2]
+        if lan.tracing:
+            self.sent.append((lan.now, priority))
+            lan.log(f"{self.name} sends priority {priority}")
+        node.witness.sent(self, priority)
+        if node.link:
+            lan.send(node, packet)
 
     def install(self, only: frozenset[IPAddress] | None) -> None:
         """Adds addresses to the node."""
-        self.installed |= self._addresses(only)
+        addresses = self._addresses(only)
+        self.installed |= addresses
+        self.taken -= addresses
+        self.node.witness.touched(self)
 
     def withdraw(self) -> None:
         """Takes addresses off the node."""
         self.installed -= self._addresses(None)
+        self.taken.clear()
+        self.node.witness.touched(self)
+
+    def leave(self, lifetime: int) -> None:
+        """Nobody hands over here."""
+        raise AssertionError(f"{self.name} leaves its addresses to a successor")
 
     def announce(self, repeat: int, only: frozenset[IPAddress] | None) -> None:
-        """Announces addresses, which must be there by then."""
-        assert self._addresses(only) <= self.installed, f"{self.name} announces what it does not have"
+        """Announces addresses."""
         self.announced += repeat
+        self.node.witness.announced(self, self._addresses(only))
 
     def state_changed(self, runner: Runner, change: StateChanged) -> None:
         """Writes the change down."""
-        self.changes.append((self.node.lan.now, change.state))
-        self.node.lan.log(f"{self.name} {change.previous.value} -> {change.state.value}: {change.reason}")
+        lan = self.node.lan
+        self.changes.append((lan.now, change.state))
+        if lan.tracing:
+            lan.log(f"{self.name} {change.previous.value} -> {change.state.value}: {change.reason}")
+        self.node.witness.entered(self, change.previous)
 
     def noticed(self, runner: Runner, notice: Notice) -> None:
         """Remarks go to the transcript."""
-        self.node.lan.log(f"{self.name} {notice.kind.value}")
+        if self.node.lan.tracing:
+            self.node.lan.log(f"{self.name} {notice.kind.value}")
 
     def discarded(self, runner: Runner, source: IPAddress, discard: Discard) -> None:
         """So do discards."""
-        self.node.lan.log(f"{self.name} discards {discard.reason.value} from {source}")
+        self.rejections += 1
+        if self.node.lan.tracing:
+            self.node.lan.log(f"{self.name} discards {discard.reason.value} from {source}")
 
     def _addresses(self, only: frozenset[IPAddress] | None) -> frozenset[IPAddress]:
         return frozenset(self.runner.settings.parameters.addresses) if only is None else only
@@ -146,20 +232,48 @@ class SimulatedRouter:
 class Node:
     """A machine with one interface."""
 
-    def __init__(self, lan: Lan, name: str, address: IPAddress, plans: Sequence[RouterPlan]) -> None:
+    def __init__(
+        self,
+        lan: Lan,
+        index: int,
+        plans: Sequence[RouterPlan],
+        *,
+        rate: float = 1.0,
+        uptime: float = 0.0,
+        lead: float = 0.0,
+        socket: int = 1000,
+        witness: Witness | None = None,
+    ) -> None:
         self.lan = lan
-        self.name = name
-        self.address = address
-        self.plans = tuple(plans)
+        self.index = index
+        self.name = f"n{index}"
+        self.rate = rate
+        """How many seconds its clock counts in one second."""
+        self.lead = lead
+        """How long before a takeover the daemon decides it at most; seconds."""
+        self.socket = socket
+        """How many packets its socket holds; what comes later is lost."""
+        self.plans = {plan.vrid: plan for plan in plans}
+        """The configuration file."""
+        self.witness: Witness = Nobody() if witness is None else witness
         self.routers: dict[int, SimulatedRouter] = {}
         """By virtual router id; empty while the daemon does not run."""
         self.link = True
         self.check = True
         self.weight = 0
         self.paused = False
+        self.faults: tuple[Fault, ...] = ()
+        """What the daemon has been told is wrong."""
         self.history: list[SimulatedRouter] = []
         """Every router that ever ran here, those of dead processes included."""
-        self._inbox: list[Datagram] = []
+        self.outbox: list[tuple[SimulatedRouter, Packet]] = []
+        """What has been decided on but did not leave before the process was stopped."""
+        self.crowded_out: set[int | None] = set()
+        """The groups of which its socket had room for no packet at all while it was stopped last."""
+        self._uptime = uptime
+        self._inbox: list[tuple[Packet, float]] = []
+        """What waits in the socket, and since when by the node's clock."""
+        self._own = {family: (address_of(index, family),) for family in (4, 6)}
         lan.attach(self)
 
     @property
@@ -168,9 +282,22 @@ class Node:
         return bool(self.routers)
 
     @property
+    def awake(self) -> bool:
+        """True while the daemon runs and can hear and be heard."""
+        return bool(self.routers) and self.link and not self.paused
+
+    @property
     def healthy(self) -> bool:
         """True while nothing keeps the node from serving."""
-        return self.running and self.link and self.check and not self.paused
+        return self.awake and self.check
+
+    def address(self, family: int) -> IPAddress:
+        """The node's own address."""
+        return self._own[family][0]
+
+    def clock(self) -> float:
+        """The node's own time in seconds: that of the LAN, but faster or slower and from another beginning."""
+        return self._uptime + self.rate * self.lan.now
 
     # -- what is done to a node -----------------------------------------------------------------------------------
 
@@ -180,36 +307,34 @@ class Node:
             return
         self.lan.log(f"{self.name} starts")
         self.paused = False
-        self.routers = {plan.vrid: SimulatedRouter(self, plan) for plan in self.plans}
+        self.faults = self._faults()
+        self.routers = {plan.vrid: SimulatedRouter(self, plan) for plan in self.plans.values()}
         self.history += self.routers.values()
         for router in self.routers.values():
-            router.runner.deliver(SourceChanged(self.address))
-            router.runner.deliver(FaultsChanged(self._faults()))
-            router.runner.deliver(WeightChanged(self.weight, "check web"))
-            router.runner.deliver(Startup())
-            self._arm(router)
+            self._begin(router)
+        self.witness.disturbed(self, self.routers.values())
 
     def stop(self) -> None:
         """Stops the daemon in good order (SIGTERM)."""
         self.lan.log(f"{self.name} stops")
         self.resume()
-        for router in self.routers.values():
-            router.runner.deliver(Shutdown("SIGTERM"))
-        self.routers = {}
+        self._end("SIGTERM")
 
     def crash(self) -> None:
         """Cuts the power: nobody says goodbye, and the addresses are gone with the machine."""
         self.lan.log(f"{self.name} crashes")
         for router in self.routers.values():
+            router.crashed = True
             router.installed.clear()
-        self.routers = {}
-        self._inbox.clear()
-        self.paused = False
+            router.taken.clear()
+        self._end(None)
 
     def pause(self) -> None:
         """Stops the process (SIGSTOP): packets wait in the socket and timers in the kernel."""
         self.lan.log(f"{self.name} pauses")
         self.paused = self.running
+        self.crowded_out.clear()
+        self.witness.disturbed(self, self.routers.values())
 
     def resume(self) -> None:
         """Lets the process go on (SIGCONT): packets, timers and news of the node come in any order."""
@@ -217,58 +342,160 @@ class Node:
             return
         self.lan.log(f"{self.name} resumes")
         self.paused = False
-        waking = [self._read_inbox, self._expire_all, self._tell_faults, self._tell_weight]
+        leaving, self.outbox = self.outbox, []
+        for router, packet in leaving:
+            router.depart(packet)
+        waking = [self._read_inbox, self._expire_all, self._tell_faults, self._tell_weight, self._tell_taken]
+        waking.append(self._read_configuration)
         self.lan.random.shuffle(waking)
         for wake in waking:
             wake()
+        self.witness.disturbed(self, self.routers.values())
 
     def set_link(self, up: bool) -> None:
         """Carrier comes or goes."""
         self.lan.log(f"{self.name} link {'up' if up else 'down'}")
         self.link = up
-        self._tell_faults()
+        self.witness.disturbed(self, self.routers.values())
+        self._news(self._tell_faults)
 
     def set_check(self, succeeds: bool) -> None:
         """The unweighted check changes its mind."""
         self.lan.log(f"{self.name} check {'succeeds' if succeeds else 'fails'}")
         self.check = succeeds
-        self._tell_faults()
+        self._news(self._tell_faults)
 
     def set_weight(self, weight: int) -> None:
         """The weighted checks change theirs."""
         self.lan.log(f"{self.name} weight {weight}")
         self.weight = weight
-        self._tell_weight()
+        self._news(self._tell_weight)
+
+    def take_address(self, vrid: int, which: int) -> None:
+        """Somebody else removes a virtual address, if it is there."""
+        router = self.routers.get(vrid)
+        if router is None:
+            return
+        addresses = router.runner.settings.parameters.addresses
+        address = addresses[which % len(addresses)]
+        if address in router.installed:
+            self.lan.log(f"{self.name} loses {address}")
+            router.installed.discard(address)
+            router.taken.add(address)
+            self._news(self._tell_taken)
+
+    def configure(self, plan: RouterPlan) -> None:
+        """Writes another configuration and has the daemon read it (SIGHUP)."""
+        self.lan.log(f"{self.name} reloads {plan.vrid}: priority {plan.priority}, interval {plan.interval}")
+        self.plans[plan.vrid] = plan
+        if not self.paused:
+            self._read_configuration()
+
+    def tell_all(self) -> None:
+        """Tells the daemon at once how things are."""
+        if self.running and not self.paused:
+            self._tell_faults()
+            self._tell_weight()
+            self._tell_taken()
 
     # -- what happens by itself -----------------------------------------------------------------------------------
 
-    def receive(self, datagram: Datagram) -> None:
-        """Takes a packet: decoded and handed to the router it is for, as the daemon does it."""
-        if not self.link or not self.running:
+    def receive(self, packet: Packet) -> None:
+        """Takes a packet from the wire; it waits in the socket while the process is stopped."""
+        if not self.link or not self.routers:
             return
         if self.paused:
-            self._inbox.append(datagram)
+            if len(self._inbox) < self.socket:
+                self._inbox.append((packet, self.clock()))
+            elif all(waiting.vrid != packet.vrid for waiting, _ in self._inbox):
+                self.crowded_out.add(packet.vrid)
+        else:
+            self._take_in(packet, self.clock())
+
+    def _take_in(self, packet: Packet, arrival: float) -> None:
+        """Hands a packet to the router it is for, by the two ways that the daemon's link has."""
+        router = self.routers.get(packet.vrid) if packet.vrid is not None else None
+        if router is None:
             return
+        runner = router.runner
+        if runner.hear_again(packet.signature, arrival):
+            self.witness.heard(router, packet.datagram.message[2], _interval(packet), arrival)
+            return
+        before, sends, rejections = runner.router.state, router.sends, router.rejections
+        heard = self.clock() if router.is_master else arrival
+        datagram = packet.datagram
         try:
             decoded = decode(datagram)
         except Discard as discard:
-            router = self.routers.get(datagram.message[1]) if len(datagram.message) > 1 else None
-            if router is not None:
-                router.runner.reject(datagram.source, discard)
-            return
-        router = self.routers.get(decoded.advertisement.vrid)
-        if router is not None:
-            router.runner.receive(datagram, decoded, (self.address,))
-            self._arm(router)
+            runner.reject(datagram.source, discard)
+        else:
+            runner.receive(datagram, decoded, self._own[router.plan.family], packet.signature, arrival)
+        if router.rejections != rejections:
+            self.witness.rejected(router, before, sends)
+        elif runner.state is not StateName.INIT:
+            self.witness.heard(router, datagram.message[2], _interval(packet), heard)
+        self._arm(router)
+
+    def _begin(self, router: SimulatedRouter) -> None:
+        """Starts one router as the daemon does: source, weight, faults, then the election."""
+        router.runner.deliver(SourceChanged(self.address(router.plan.family)))
+        if self.weight:
+            router.runner.deliver(WeightChanged(self.weight, "check web"))
+        if self.faults:
+            router.runner.deliver(FaultsChanged(self.faults))
+        router.runner.deliver(Startup())
+        self.witness.touched(router)
+        self._arm(router)
+
+    def _end(self, farewell: str | None) -> None:
+        routers = list(self.routers.values())
+        if farewell is not None:
+            for router in routers:
+                router.runner.deliver(Shutdown(farewell))
+        self.routers = {}
+        self._inbox.clear()
+        self.outbox.clear()
+        self.paused = False
+        self.faults = ()
+        for router in routers:
+            self.witness.touched(router)
+        self.witness.disturbed(self, routers)
 
     def _faults(self) -> tuple[Fault, ...]:
         return (*([] if self.link else [LINK]), *([] if self.check else [CHECK]))
 
+    def _news(self, tell: Callable[[], None]) -> None:
+        """Has the kernel tell the daemon, in a moment."""
+        delay = self.lan.quality.news_delay
+        if delay:
+            self.lan.at(self.lan.now + self.lan.random.random() * delay, tell)
+        else:
+            tell()
+
     def _tell_faults(self) -> None:
-        self._deliver(FaultsChanged(self._faults()))
+        if self.paused or not self.running:
+            return
+        # Whenever an interface has changed, what admits a packet may have changed.
+        for router in self.routers.values():
+            router.runner.forget_familiar()
+        self.faults = self._faults()
+        self._deliver(FaultsChanged(self.faults))
+        for router in self.routers.values():
+            self.witness.touched(router)
 
     def _tell_weight(self) -> None:
         self._deliver(WeightChanged(self.weight, "check web"))
+        for router in self.routers.values() if not self.paused else ():
+            self.witness.moved(router)
+
+    def _tell_taken(self) -> None:
+        for router in self.routers.values() if not self.paused else ():
+            if router.taken and router.is_master:
+                lost = frozenset(router.taken)
+                router.taken.clear()  # from now on it is no excuse
+                router.runner.deliver(AddressesTaken(lost))
+                self.witness.touched(router)
+                self._arm(router)
 
     def _deliver(self, event: Event) -> None:
         if self.paused:
@@ -277,28 +504,87 @@ class Node:
             router.runner.deliver(event)
             self._arm(router)
 
+    def _read_configuration(self) -> None:
+        """Takes what has changed in the configuration in place, or by a restart of that router."""
+        for vrid, plan in self.plans.items():
+            router = self.routers.get(vrid)
+            if router is None or router.plan == plan:
+                continue
+            old, router_settings = router.plan, plan.settings()
+            if old.restarts(plan):
+                router.runner.deliver(Shutdown("restarted with a new configuration"))
+                fresh = SimulatedRouter(self, plan)
+                self.history.append(fresh)
+                self.routers[vrid] = fresh
+                self.witness.disturbed(self, (router,))
+                self._begin(fresh)
+                continue
+            gone = frozenset(old.addresses) - frozenset(plan.addresses)
+            if router.is_master:
+                router.installed -= gone
+                router.taken -= gone
+            router.plan = plan
+            router.runner.reconfigure(router_settings, frozenset(plan.addresses) - frozenset(old.addresses))
+            self.witness.reloaded(router)
+            self._arm(router)
+
     def _read_inbox(self) -> None:
         waiting, self._inbox = self._inbox, []
-        for datagram in waiting:
-            self.receive(datagram)
+        now = self.clock()
+        for packet, arrival in waiting:
+            self._take_in(packet, now if arrival < now - LONGEST_WAIT else arrival)
 
     def _arm(self, router: SimulatedRouter) -> None:
         """Sees to it that a timer is in the heap; one that is there already and comes sooner is good enough."""
-        deadline = router.runner.deadline
-        if deadline is None or (router.wake is not None and router.wake <= deadline):
+        deadline = self._wanted(router)
+        if deadline is None:
             return
-        lateness = self.lan.quality.timer_lateness
-        router.wake = deadline + (self.lan.random.uniform(0.0, lateness) if lateness else 0.0)
-        self.lan.at(router.wake, lambda: self._fire(router))
+        lan = self.lan
+        wake = deadline if self.rate == 1.0 and not self._uptime else self._real(deadline)
+        if router.wake is not None and router.wake <= wake:
+            return
+        if wake <= lan.now and self.clock() < deadline:
+            wake = lan.now + 1e-9  # rounded down: the time has not come yet
+        lateness = lan.quality.timer_lateness
+        router.wake = wake + lan.random.random() * lateness if lateness else wake
+        lan.at_with(router.wake, self._fire, router)
+
+    def _real(self, clock: float) -> float:
+        """The LAN's time at a time of the node's clock."""
+        return (clock - self._uptime) / self.rate
+
+    def _wanted(self, router: SimulatedRouter) -> float | None:
+        """When a router is called: a takeover is decided a little ahead, but not by a whole step of priority."""
+        deadline = router.runner.deadline
+        if deadline is not None and self.lead and router.runner.state is StateName.BACKUP:
+            return deadline - min(self.lead, router.runner.router.skew_step)
+        return deadline
 
     def _fire(self, router: SimulatedRouter) -> None:
-        router.wake = None
-        if self.paused or self.routers.get(router.plan.vrid) is not router:
-            return
-        router.runner.expire()
+        """The timer of one router; one that was not moved as often as its deadline finds nothing to do."""
+        if router.wake is not None and router.wake <= self.lan.now:
+            router.wake = None
+        if not self.paused and self.routers.get(router.plan.vrid) is router:
+            self._expire(router)
+
+    def _expire(self, router: SimulatedRouter) -> None:
+        now, deadline, wanted = self.clock(), router.runner.deadline, self._wanted(router)
+        if deadline is not None and wanted is not None and wanted <= now:
+            if deadline > now:
+                router.held_until = self._real(deadline)
+            router.runner.expire(max(now, deadline))
         self._arm(router)
 
     def _expire_all(self) -> None:
+        # What is already in the sockets came first, as in the daemon.
+        self._read_inbox()
         for router in self.routers.values():
-            router.runner.expire()
-            self._arm(router)
+            self._expire(router)
+
+
+def _interval(packet: Packet) -> int:
+    """The interval that an admitted advertisement carries, in centiseconds."""
+    message = packet.datagram.message
+    if message[0] >> 4 == Version.V2:
+        return message[5] * 100
+    return (message[4] & 0x0F) << 8 | message[5]

@@ -83,6 +83,7 @@ GLOBAL_DEFS: Final[Table] = {
     "default_interface": text("an interface name of 1 to 15 characters", lambda name: not is_interface_name(name)),
     "log_unknown_vrids": flag(),
     "leftovers_are_ours": flag(),
+    "keep_vips": flag(),
     "vrrp_version": number(2, 3),
     "vrrp_strict": flag(),
     "v3_checksum_as_v2": flag(),
@@ -233,4 +234,5 @@ def complete_settings(draft: Draft, router_id_default: str) -> GlobalSettings:
         network_namespace=draft.get("net_namespace", str),
         instance=draft.get("instance", str),
         firewall=draft.get("firewall", FirewallRule),
+        keep_vips=draft.get("keep_vips", bool) or False,
     )

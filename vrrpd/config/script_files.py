@@ -88,13 +88,10 @@ def program_of(command: Command) -> str | None:
 def problem_of(command: Command) -> str | None:
     """Why the command cannot run as things are, None when it can."""
     program = command.argv[0]
+    if command.user is not None and _user_number(command.user) is None:
+        return f"user {seen(command.user)} does not exist"
     try:
-        if command.user is not None:
-            pwd.getpwnam(command.user)
-    except KeyError:
-        return f"user {seen(command.user or '')} does not exist"
-    try:
-        if command.group is not None:
+        if command.group is not None and not command.group.isdecimal():
             grp.getgrnam(command.group)
     except KeyError:
         return f"group {seen(command.group or '')} does not exist"
@@ -131,9 +128,17 @@ def _problem_with_content(path: str) -> str | None:
     return None
 
 
+def _user_number(user: str) -> int | None:
+    """The number of a user given by name or number; None for a name that nobody has."""
+    try:
+        return pwd.getpwnam(user).pw_uid
+    except KeyError:
+        return int(user) if user.isdecimal() else None
+
+
 def danger_of(command: Command) -> str | None:
     """Why the command must not run as root, None when it may, or when it does not run as root."""
-    user = os.geteuid() if command.user is None else pwd.getpwnam(command.user).pw_uid
+    user = os.geteuid() if command.user is None else _user_number(command.user)
     program = program_of(command)
     if user != 0 or program is None:
         return None

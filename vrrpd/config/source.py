@@ -107,6 +107,9 @@ class Source:
                 content = file.read(self._bytes_left + 1)
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            if isinstance(error, PermissionError):
+                # Root without CAP_DAC_OVERRIDE, as at a reload, is held to the permissions like everybody else.
+                reason += f", expected a file that user id {os.geteuid()} may read by its owner and mode"
             self._report.error(asked_at, f"{_subject(path, asked_at)}cannot be read: {reason}")
             return None
         self._charge_bytes(len(content), asked_at)

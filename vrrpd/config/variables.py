@@ -49,13 +49,19 @@ NAMES: Final = frozenset(
         "VRRPD_NODE_ADDRESS",
         "VRRPD_PRIORITY",
         "VRRPD_MONITOR_ADDRESS",
+        "VRRPD_ACCEPT_SOURCES",
         "VRRPD_INSTANCE",
+        "VRRPD_KEEP_VIPS",
         "VRRPD_LOG_FORMAT",
         "VRRPD_LOG_LEVEL",
         "VRRPD_PROCESS_NAME",
+        "VRRPD_SCRIPT_USER",
     }
 )
 """Every variable that is read, here or by the command line."""
+
+LONGEST_VALUE: Final = 128 * 1024
+"""Characters: more than Linux lets a program have in one variable (MAX_ARG_STRLEN)."""
 
 OURS: Final = ("OPENSHIFT_HA_", "VRRPD_", "HA_EXCLUDED_")
 """What a variable begins with that is meant for this program."""
@@ -76,9 +82,14 @@ class Variables:
     """The environment of a process, an empty value being an unset one."""
 
     def __init__(self, environment: Mapping[str, str], report: Report) -> None:
-        stripped = {name: value.strip() for name, value in environment.items()}
-        self._values = {name: value for name, value in stripped.items() if value}
         self.report = report
+        self._values: dict[str, str] = {}
+        for name, value in environment.items():
+            if len(value) <= LONGEST_VALUE:
+                if stripped := value.strip():
+                    self._values[name] = stripped
+            elif name in NAMES:
+                self.error(f"{name} has {len(value)} characters, expected at most {LONGEST_VALUE}")
 
     def given(self, name: str) -> bool:
         """Whether the variable has a value."""
@@ -103,6 +114,13 @@ class Variables:
     def warning(self, message: str) -> None:
         """Report a warning that names its variable itself."""
         self.report.warning(PLACE, message)
+
+    def flag(self, name: str) -> bool:
+        """Whether the variable says true; unset is false."""
+        text = self.text(name, "false").lower()
+        if text not in ("true", "false"):
+            self.wrong(name, "true or false")
+        return text == "true"
 
     def number(self, name: str, low: int, high: int, default: int) -> int:
         """A whole number; the default where the variable is unset or wrong."""

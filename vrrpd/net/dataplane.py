@@ -14,15 +14,23 @@ import errno
 import logging
 import os
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from ipaddress import ip_network
 from typing import Final, TypeAlias
 
 from vrrpd.config.model import AnnouncementPolicy, Family, VirtualAddress, VirtualRouterConfig
 from vrrpd.net.announce import FrameSender, Pacer, announcement
 from vrrpd.net.interfaces import InterfaceTable, lost_with
-from vrrpd.net.netlink import AddressWriter, encode_install, encode_restore, encode_withdraw
+from vrrpd.net.netlink import (
+    AddressWriter,
+    encode_install,
+    encode_keep,
+    encode_lifetime,
+    encode_restore,
+    encode_withdraw,
+)
 from vrrpd.net.outgoing import OutgoingMessage, SendError
 from vrrpd.net.sockets import Transmitter
 from vrrpd.protocol.datagram import IPAddress
@@ -64,6 +72,19 @@ class _Pending:
     installs: bool
     again: bool = False
     """We had installed it before: that it is there already is what we want."""
+    leaves: bool = False
+    """It gives the address a lifetime; one that the kernel does not want to end by itself is taken off at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Everything:
+    """All addresses of one router, laid out so that a takeover of hundreds costs no work for each."""
+
+    messages: tuple[bytes, ...]
+    pending: tuple[_Pending, ...]
+    prepared: tuple[_Prepared, ...]
+    addresses: frozenset[IPAddress]
+    places: frozenset[tuple[str, IPAddress]]
 
 
 class LinuxDataplane:
@@ -121,7 +142,10 @@ class LinuxDataplane:
         if self._pacers:
             self._send_paced()
         for entry, code in refused:
-            entry.port.refused(entry.address, entry.installs, code)
+            if entry.leaves:
+                entry.port.not_left(entry.address, code)
+            else:
+                entry.port.refused(entry.address, entry.installs, code)
 
     def send_advertisements(self) -> None:
         """Sends the collected advertisements, those of one socket in one system call."""
@@ -140,6 +164,12 @@ class LinuxDataplane:
         """Sends up to ``limit`` of the announcements that repeat an earlier one, in order."""
         count = min(limit, len(self._repeats))
         self._send_frames([self._repeats.popleft() for _ in range(count)])
+
+    def discard(self) -> None:
+        """Forgets what was collected and not handed over."""
+        self._messages, self._pending, self._frames, self._advertisements = [], [], [], {}
+        self._repeats.clear()
+        self._pacers.clear()
 
     def close(self) -> None:
         """Sends what is left and closes every socket."""
@@ -168,15 +198,21 @@ class LinuxDataplane:
         self._messages.append(message)
         self._pending.append(pending)
 
+    def queue_messages(self, messages: Iterable[bytes], pending: Iterable[_Pending]) -> None:
+        """Adds netlink messages to the batch."""
+        self._messages += messages
+        self._pending += pending
+
     def queue_advertisement(self, port: RouterPort, transmitter: Transmitter, message: OutgoingMessage) -> None:
         """Adds one advertisement to the batch."""
         self._advertisements.setdefault(transmitter, []).append((port, message))
 
-    def queue_frames(self, chosen: list[_Prepared], repeat: int, policy: AnnouncementPolicy) -> None:
+    def queue_frames(self, chosen: Sequence[_Prepared], repeat: int, policy: AnnouncementPolicy) -> None:
         """Adds ``repeat`` announcements of each address to the batch, or to the queues of those who have to wait."""
-        chosen = [prepared for prepared in chosen if prepared.outgoing is not None]
-        paced = [prepared for prepared in chosen if _pace(prepared, policy) > 0]
-        at_once = [prepared for prepared in chosen if _pace(prepared, policy) <= 0] if paced else chosen
+        at_once, paced = chosen, []
+        if policy.garp_interval > 0 or policy.gna_interval > 0:
+            paced = [prepared for prepared in chosen if _pace(prepared, policy) > 0 and prepared.outgoing is not None]
+            at_once = [prepared for prepared in chosen if _pace(prepared, policy) <= 0]
         if repeat > 0:
             self._frames += at_once
         for _ in range(repeat - 1):
@@ -272,6 +308,7 @@ class RouterPort:
         self._table = table
         self._on_refused = on_refused
         self._prepared: dict[IPAddress, _Prepared] = {}
+        self._everything = _Everything((), (), (), frozenset(), frozenset())
         self._bound_to: tuple[object, ...] = ()
         self._transmitter: Transmitter | None = None
         self._transmitter_key: _TransmitterKey | None = None
@@ -281,6 +318,8 @@ class RouterPort:
         self.config = config
         self.installed: set[IPAddress] = set()
         """What this process put on an interface and has to take off again."""
+        self._adopted: set[IPAddress] = set()
+        """Of those: what a predecessor left to the kernel, until it is ours for good."""
         self.was_there: set[IPAddress] = set()
         """Virtual addresses that were on the interface before; they are left alone."""
 
@@ -318,6 +357,14 @@ class RouterPort:
                 frame=frame,
                 outgoing=None if frame is None else OutgoingMessage(frame),
             )
+        prepared_all = tuple(self._prepared.values())
+        self._everything = _Everything(
+            messages=tuple(prepared.install for prepared in prepared_all),
+            pending=tuple(_Pending(self, prepared.virtual.address, installs=True) for prepared in prepared_all),
+            prepared=prepared_all,
+            addresses=frozenset(self._prepared),
+            places=frozenset((prepared.virtual.device, prepared.virtual.address) for prepared in prepared_all),
+        )
         return frozenset(
             address
             for address, prepared in self._prepared.items()
@@ -385,11 +432,22 @@ class RouterPort:
 
     def install(self, only: frozenset[IPAddress] | None) -> None:
         """Adds the addresses to the batch."""
+        if only is None and not self.installed and not self.was_there:
+            # A takeover: what the loop below would do, at once.
+            everything = self._everything
+            self._shared.queue_messages(everything.messages, everything.pending)
+            self.installed |= everything.addresses
+            self._shared.installed |= everything.places
+            return
         for address, prepared in self._prepared.items():
             if (only is None or address in only) and address not in self.was_there:
                 pending = _Pending(self, address, installs=True, again=address in self.installed)
                 self._note(prepared, installed=True)
-                self._shared.queue_message(prepared.install, pending)
+                message = prepared.install
+                if address in self._adopted:
+                    message = encode_keep(message, prepared.virtual)
+                    self._adopted.discard(address)
+                self._shared.queue_message(message, pending)
 
     def withdraw(self, only: frozenset[IPAddress] | None = None) -> None:
         """Adds the removal of what we installed to the batch and drops its waiting announcements."""
@@ -407,9 +465,46 @@ class RouterPort:
         if only is None:
             self.was_there.clear()
 
+    def leave(self, lifetime: int) -> None:
+        """Adds to the batch that the kernel takes off what we installed, after so many seconds; ask ``can_leave``."""
+        leaving = [prepared for address, prepared in self._prepared.items() if address in self.installed]
+        for prepared in leaving:
+            address = prepared.virtual.address
+            self._note(prepared, installed=False)
+            message = encode_lifetime(prepared.install, prepared.virtual, lifetime)
+            self._shared.queue_message(message, _Pending(self, address, installs=False, leaves=True))
+        self._shared.cancel_frames(leaving)
+        self.was_there.clear()
+
+    def can_leave(self) -> bool:
+        """False where an address that ends by itself would take something along, with nobody there to help."""
+        return all(
+            self._ends_alone(prepared.virtual)
+            for address, prepared in self._prepared.items()
+            if address in self.installed
+        )
+
+    def _ends_alone(self, virtual: VirtualAddress) -> bool:
+        if virtual.address.version == 6:
+            # An address with a lifetime cannot hold the route of its prefix: the kernel gives that one a lifetime, too,
+            # and does not always get it right. So the route goes, unless a lasting address holds it or none is needed.
+            return virtual.prefix_length == 128 or virtual.no_prefix_route or self._shares_prefix(virtual)
+        present = self._table.addresses(virtual.device)
+        entries = self._table.entries(virtual.device, virtual.address)
+        return not any(not neighbour.ours for entry in entries for neighbour in lost_with(entry, present))
+
+    def adopt(self) -> None:
+        """Takes what a predecessor has left on the interfaces, with our mark, for our own."""
+        for address, prepared in self._prepared.items():
+            if self._is_ours(prepared):
+                self._note(prepared, installed=True)
+                self._adopted.add(address)
+
     def announce(self, repeat: int, only: frozenset[IPAddress] | None) -> None:
         """Adds ``repeat`` rounds of announcements to the batch."""
-        chosen = [prepared for address, prepared in self._prepared.items() if only is None or address in only]
+        chosen: Sequence[_Prepared] = self._everything.prepared
+        if only is not None:
+            chosen = [prepared for prepared in chosen if prepared.virtual.address in only]
         self._shared.queue_frames(chosen, repeat, self.config.announcements)
 
     # -- answers of the kernel ------------------------------------------------------------------------------------
@@ -437,6 +532,14 @@ class RouterPort:
         self._note(prepared, installed=False)
         self._on_refused(address, os.strerror(code))
 
+    def not_left(self, address: IPAddress, code: int) -> None:
+        """Hears that the kernel does not take an address off by itself."""
+        prepared = self._prepared.get(address)
+        if code in _GONE or prepared is None:
+            return
+        _log.warning("(%s) cannot give %s a lifetime: %s; withdrawing it", self.config.name, address, os.strerror(code))
+        self._shared.queue_message(prepared.withdraw, _Pending(self, address, installs=False))
+
     def _note(self, prepared: _Prepared, installed: bool) -> None:
         address, where = prepared.virtual.address, (prepared.virtual.device, prepared.virtual.address)
         if installed:
@@ -444,7 +547,19 @@ class RouterPort:
             self._shared.installed.add(where)
         else:
             self.installed.discard(address)
+            self._adopted.discard(address)
             self._shared.installed.discard(where)
+
+    def _shares_prefix(self, virtual: VirtualAddress) -> bool:
+        """True where a lasting address of the node is in the prefix of a virtual one on its interface."""
+        network = ip_network((virtual.address, virtual.prefix_length), strict=False)
+        return any(
+            entry.permanent
+            and not entry.ours
+            and entry.prefix_length == virtual.prefix_length
+            and entry.address in network
+            for entry in self._table.addresses(virtual.device)
+        )
 
     def _is_ours(self, prepared: _Prepared) -> bool:
         virtual = prepared.virtual

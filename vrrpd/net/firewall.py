@@ -3,13 +3,15 @@
 The rule carries the configuration's name: it is found again after a crash instead of being doubled, and of several
 daemons on a node none touches another's. iptables: a rule at the head of an existing chain, for each family in use.
 nftables: a table of its own for each configuration, put in place and removed as a whole. The programs run in the
-background by way of ``CommandRunner``; what they cannot do is a line in the log and nothing more. Knows nothing of
-routers and states.
+background by way of ``CommandRunner``; what they cannot do is a line in the log and nothing more. A file remembers the
+mark for as long as a rule may be there: so a start that wants no rule, or one of another name, finds what a killed
+predecessor left, and one that has nothing to find runs no program. Knows nothing of routers and states.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import re
@@ -17,6 +19,7 @@ import shlex
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Final, Protocol, TypeAlias, assert_never
 
 from vrrpd.config.model import Command, Family, FirewallRule
@@ -32,7 +35,8 @@ LOCK_WAIT: Final = 2
 MAXIMUM_DOUBLES: Final = 8
 """Rules with our mark that are looked for at the end: one, unless somebody has restored a saved rule set."""
 NAME_LENGTH: Final = 64
-
+_PREFIX: Final = "vrrpd:"
+_MARK: Final = re.compile(r"vrrpd:[A-Za-z0-9_.-]{1,80}")
 
 LIST_MARKED: Final = '"$1" -w 2 -S | grep -F -e "$2"'
 """Shell, with the tool and the mark as its arguments: a node's whole rule set is more than we would like to read."""
@@ -93,8 +97,10 @@ _Entry: TypeAlias = _ChainRule | _Table
 class Firewall:
     """Keeps the firewall as it was last asked for; one program runs at a time, in the background."""
 
-    def __init__(self, runner: CommandRunner) -> None:
+    def __init__(self, runner: CommandRunner, record: Path | None = None) -> None:
         self._runner = runner
+        self._record = record
+        self._remembered = _read(record)
         self._wanted: tuple[_Entry, ...] = ()
         self._present: list[_Entry] = []
         """What is there, or may be there."""
@@ -109,7 +115,7 @@ class Firewall:
         self._wanted = tuple(_entries(rule, families))
         if rule is not None:
             self._mark = _mark(rule)
-        if not self._wanted and not self._present and self._task is None:
+        if not self._wanted and not self._present and self._remembered is None and self._task is None:
             return
         self._again = True
         if self._task is None:
@@ -137,9 +143,12 @@ class Firewall:
             while self._again:
                 self._again = False
                 wanted = self._wanted
-                if self._mark is not None and self._mark not in self._searched:
-                    self._searched.add(self._mark)
-                    await self._find_leftovers(self._mark, wanted)
+                for mark in dict.fromkeys((self._remembered, self._mark)):
+                    if mark is not None and mark not in self._searched:
+                        self._searched.add(mark)
+                        await self._find_leftovers(mark, wanted)
+                if wanted:
+                    self._remember(wanted[0].mark)
                 for entry in [entry for entry in self._present if entry not in wanted]:
                     await self._remove(entry)
                     self._present.remove(entry)
@@ -148,8 +157,21 @@ class Firewall:
                     self._present.append(entry)
                     if not await self._add(entry):
                         self._present.remove(entry)
+                if not self._present:
+                    self._remember(None)
         finally:
             self._task = None
+
+    def _remember(self, mark: str | None) -> None:
+        """Keeps a mark for the next start, or forgets it. A place that cannot be written costs no more than that."""
+        if mark == self._remembered or self._record is None:
+            return
+        self._remembered = mark
+        with contextlib.suppress(OSError):
+            if mark is None:
+                self._record.unlink()
+            else:
+                self._record.write_text(mark)
 
     async def _find_leftovers(self, mark: str, wanted: tuple[_Entry, ...]) -> None:
         """Finds what a killed predecessor had put elsewhere: its settings may have been others."""
@@ -254,7 +276,18 @@ def _entries(rule: FirewallRule | None, families: frozenset[Family]) -> list[_En
 
 
 def _mark(rule: FirewallRule) -> str:
-    return f"vrrpd:{safe_name(rule.name)}"
+    return f"{_PREFIX}{safe_name(rule.name)}"
+
+
+def _read(record: Path | None) -> str | None:
+    """The mark that a predecessor has written down; None for anything that is no mark of this program."""
+    if record is None:
+        return None
+    try:
+        mark = record.read_text()
+    except (OSError, ValueError):
+        return None
+    return mark if _MARK.fullmatch(mark) else None
 
 
 def _table_name(mark: str) -> str:

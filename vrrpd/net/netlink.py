@@ -143,6 +143,38 @@ def encode_install(address: VirtualAddress, index: int, *, keeps_protocol: bool 
     )
 
 
+def encode_lifetime(install: bytes, address: VirtualAddress, lifetime: int) -> bytes:
+    """Makes of an address's ``encode_install`` the request that has the kernel take it off after ``lifetime`` seconds.
+
+    The kernel would give the route of an IPv6 prefix the lifetime of the address, even where other addresses share it;
+    so it is told that the route is none of this address's business.
+    """
+    preferred = lifetime if address.preferred_lifetime is None else min(lifetime, address.preferred_lifetime)
+    flags = None
+    if address.address.version == 6:
+        flags = rtnetlink.NO_PREFIX_ROUTE | (0 if address.duplicate_address_detection else rtnetlink.NO_DAD)
+    return rtnetlink.as_replacement(install, preferred=preferred, valid=lifetime, flags=flags)
+
+
+def encode_keep(install: bytes, address: VirtualAddress) -> bytes:
+    """Makes of an address's ``encode_install`` the request that undoes ``encode_lifetime``, and never fails on it."""
+    preferred = rtnetlink.FOREVER if address.preferred_lifetime is None else address.preferred_lifetime
+    return rtnetlink.as_replacement(install, preferred=preferred)
+
+
+def encode_invalid(address: VirtualAddress, index: int) -> bytes:
+    """Encodes a request like that of ``encode_install`` that the kernel refuses: its address would live for 0 s."""
+    return _encode(
+        rtnetlink.NEW_ADDRESS,
+        rtnetlink.REQUEST | rtnetlink.CREATE | rtnetlink.EXCLUSIVE,
+        index,
+        address.address,
+        address.prefix_length,
+        [("IFA_FLAGS", 0), _lifetimes(0, 0)],
+        address.scope,
+    )
+
+
 def encode_withdraw(address: VirtualAddress, index: int) -> bytes:
     """Encodes the request that takes a virtual address off the interface ``index``.
 

@@ -1,4 +1,4 @@
-"""Many datagrams in one system call: sendmmsg(2), which Python's socket module does not have.
+"""Many datagrams in one system call: sendmmsg(2).
 
 A message is laid out for the kernel once (``struct mmsghdr``, with what it points to), long before it is sent. Sending
 a batch then copies 64 bytes for each into one array: no address is parsed and nothing is allocated. Knows no protocol.
@@ -16,47 +16,15 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Final
 
+from vrrpd.net.mmsg import HEADER_SIZE, Buffer, Message, MessageHeader, sendmmsg
 from vrrpd.protocol.datagram import IPAddress
 
 MESSAGES_PER_CALL: Final = 256
 """The kernel takes 1024 (UIO_MAXIOV)."""
 
 
-class _Buffer(ctypes.Structure):
-    """``struct iovec``."""
-
-    _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
-
-
-class _Message(ctypes.Structure):
-    """``struct msghdr``."""
-
-    _fields_ = (
-        ("name", ctypes.c_void_p),
-        ("name_length", ctypes.c_uint),
-        ("buffers", ctypes.c_void_p),
-        ("buffer_count", ctypes.c_size_t),
-        ("control", ctypes.c_void_p),
-        ("control_length", ctypes.c_size_t),
-        ("flags", ctypes.c_int),
-    )
-
-
-class _MessageHeader(ctypes.Structure):
-    """``struct mmsghdr``: a message and how much of it was sent."""
-
-    _fields_ = (("message", _Message), ("sent", ctypes.c_uint))
-
-
-_HEADER_SIZE: Final = ctypes.sizeof(_MessageHeader)
-
-_libc = ctypes.CDLL(None, use_errno=True)
-_sendmmsg = _libc.sendmmsg
-_sendmmsg.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int)
-_sendmmsg.restype = ctypes.c_int
-
 # One array for all calls: the daemon has one thread that sends.
-_array = ctypes.create_string_buffer(_HEADER_SIZE * MESSAGES_PER_CALL)
+_array = ctypes.create_string_buffer(HEADER_SIZE * MESSAGES_PER_CALL)
 _array_address: Final = ctypes.addressof(_array)
 _array_view: Final = memoryview(_array).cast("B")
 
@@ -69,12 +37,12 @@ class OutgoingMessage:
     def __init__(self, data: bytes, destination: IPAddress | None = None) -> None:
         self.destination = destination
         content = ctypes.create_string_buffer(data, len(data))
-        buffer = _Buffer(ctypes.addressof(content), len(data))
+        buffer = Buffer(ctypes.addressof(content), len(data))
         name = None if destination is None else ctypes.create_string_buffer(_socket_address(destination))
         # The name's buffer ends with a zero byte of its own, which is no part of it.
         name_length = 0 if name is None else len(name) - 1
-        message = _Message(None if name is None else ctypes.addressof(name), name_length, ctypes.addressof(buffer), 1)
-        self.header = bytes(_MessageHeader(message))
+        message = Message(None if name is None else ctypes.addressof(name), name_length, ctypes.addressof(buffer), 1)
+        self.header = bytes(MessageHeader(message))
         self._kept = (content, buffer, name)
 
 
@@ -102,7 +70,7 @@ def send_all(descriptor: int, messages: Sequence[OutgoingMessage]) -> list[SendE
         _array_view[: len(headers)] = headers
         done = 0
         while done < len(chunk):
-            sent: int = _sendmmsg(descriptor, _array_address + done * _HEADER_SIZE, len(chunk) - done, 0)
+            sent: int = sendmmsg(descriptor, _array_address + done * HEADER_SIZE, len(chunk) - done, 0)
             if sent > 0:
                 done += sent
                 continue

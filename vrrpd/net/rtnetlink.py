@@ -28,6 +28,7 @@ DONE: Final = 3
 REQUEST: Final = 0x001
 DUMP_INTERRUPTED: Final = 0x010
 DUMP: Final = 0x300
+REPLACE: Final = 0x100
 EXCLUSIVE: Final = 0x200
 CREATE: Final = 0x400
 
@@ -74,6 +75,9 @@ _IFA_LABEL: Final = 3
 _IFA_BROADCAST: Final = 4
 _IFA_CACHEINFO: Final = 6
 _IFA_FLAGS: Final = 8
+_CACHE_INFORMATION: Final = struct.Struct("=HHIIII")
+"""The attribute with lifetimes: its length and type, preferred, valid, and two times that the kernel fills in."""
+_FLAGS: Final = struct.Struct("=HHI")
 _IFA_RT_PRIORITY: Final = 9
 _IFA_PROTO: Final = 11
 
@@ -86,6 +90,11 @@ _IFF_MULTICAST: Final = 0x1000
 _IFF_LOWER_UP: Final = 0x10000
 
 _OPERATIONAL_STATES: Final = ("UNKNOWN", "NOTPRESENT", "DOWN", "LOWERLAYERDOWN", "TESTING", "DORMANT", "UP")
+
+
+_NO_FAMILY: Final = bytes([socket.AF_UNSPEC])
+_MALFORMED: Final = (struct.error, IndexError, ValueError)
+"""What comes of taking apart what no kernel sends."""
 
 
 class Message(NamedTuple):
@@ -113,12 +122,27 @@ def error_of(message: bytes) -> int:
     return -int.from_bytes(message[BODY : BODY + 4], sys.byteorder, signed=True)
 
 
+def as_replacement(
+    message: bytes, *, preferred: int = FOREVER, valid: int = FOREVER, flags: int | None = None
+) -> bytes:
+    """Makes of a request that adds an address one that changes it where it is: its lifetimes in seconds, its flags.
+
+    Of two attributes of a kind the kernel takes the last one.
+    """
+    more = _CACHE_INFORMATION.pack(_CACHE_INFORMATION.size, _IFA_CACHEINFO, preferred, valid, 0, 0)
+    if flags is not None:
+        more += _FLAGS.pack(_FLAGS.size, _IFA_FLAGS, flags)
+    _, kind, _, sequence, port = HEADER.unpack_from(message)
+    length = len(message) + len(more)
+    return HEADER.pack(length, kind, REQUEST | CREATE | REPLACE, sequence, port) + message[HEADER.size :] + more
+
+
 def is_bridge_port(message: bytes) -> bool:
     """Tells whether a link message is about a bridge's port and not about the interface itself.
 
     Leaving a bridge is reported as ``DELETE_LINK`` of family AF_BRIDGE.
     """
-    return message[BODY] != socket.AF_UNSPEC
+    return message[BODY : BODY + 1] != _NO_FAMILY
 
 
 def interface_index(message: bytes) -> int:
@@ -140,7 +164,7 @@ def _attributes(message: bytes, offset: int) -> dict[int, bytes]:
     end = len(message)
     while offset + 4 <= end:
         length, kind = _ATTRIBUTE.unpack_from(message, offset)
-        if length < 4:
+        if length < 4 or offset + length > end:
             break
         found[kind & _ATTRIBUTE_TYPE] = message[offset + 4 : offset + length]
         offset += (length + 3) & ~3
@@ -156,7 +180,14 @@ def _number(data: bytes | None) -> int | None:
 
 
 def decode_interface(message: bytes) -> Interface | None:
-    """Decodes ``NEW_LINK``; None where it does not describe an interface (wireless events)."""
+    """Decodes ``NEW_LINK``; None where it does not describe an interface (wireless events) or is malformed."""
+    try:
+        return _interface(message)
+    except _MALFORMED:
+        return None
+
+
+def _interface(message: bytes) -> Interface | None:
     _, _, index, flags, _ = _LINK.unpack_from(message, BODY)
     attributes = _attributes(message, BODY + _LINK.size)
     name = attributes.get(_IFLA_IFNAME)
@@ -179,7 +210,14 @@ def decode_interface(message: bytes) -> Interface | None:
 
 
 def decode_address(message: bytes) -> InterfaceAddress | None:
-    """Decodes ``NEW_ADDRESS`` and ``DELETE_ADDRESS``; None where there is no IPv4 or IPv6 address in it."""
+    """Decodes ``NEW_ADDRESS`` and ``DELETE_ADDRESS``; None where no IPv4 or IPv6 address can be read."""
+    try:
+        return _interface_address(message)
+    except _MALFORMED:
+        return None
+
+
+def _interface_address(message: bytes) -> InterfaceAddress | None:
     family, prefix_length, flags, scope, index = _ADDRESS.unpack_from(message, BODY)
     attributes = _attributes(message, BODY + _ADDRESS.size)
     remote = attributes.get(_IFA_ADDRESS)

@@ -11,12 +11,13 @@ import ctypes
 import errno
 import socket
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final, Literal, TypeAlias
 
+from vrrpd.net.incoming import Inbox
 from vrrpd.net.outgoing import OutgoingMessage, SendError, send_all
 from vrrpd.protocol.datagram import VRRP_PROTOCOL, Datagram, IPAddress, datagram_from_ipv4
 from vrrpd.protocol.discard import Discard, DiscardReason
@@ -45,13 +46,20 @@ _IP_TRANSPARENT: Final = 19
 _IPV6_TRANSPARENT: Final = 75
 _PACKET_INFORMATION: Final = struct.Struct("16si")
 
+_MSG_PROBE: Final = 0x10
 _SO_TIMESTAMPNS: Final = 35
-_TIME_STAMP: Final = struct.Struct("@ll")
-"""``struct timespec``: seconds and nanoseconds of the wall clock."""
+_CONTROL_HEADER: Final = struct.Struct("@Nii")
+"""``struct cmsghdr``: length with this header, level, type."""
+_STAMPED: Final = struct.Struct("@Niill")
+"""A control message with a ``struct timespec``: seconds and nanoseconds of the wall clock. It comes first."""
+_STAMP_SPACE: Final = socket.CMSG_SPACE(struct.calcsize("@ll"))
+_SOCKADDR_IN6: Final = 28
+PACKETS_PER_CALL: Final = 64
 
-_ANCILLARY_SPACE: Final = (
-    socket.CMSG_SPACE(4) + socket.CMSG_SPACE(_PACKET_INFORMATION.size) + socket.CMSG_SPACE(_TIME_STAMP.size)
-)
+RawPacket: TypeAlias = bytes | tuple[bytes, bytes, bytes, int]
+"""A packet as it came."""
+
+_ANCILLARY_SPACE: Final = _STAMP_SPACE + socket.CMSG_SPACE(4) + socket.CMSG_SPACE(_PACKET_INFORMATION.size)
 
 # Classic BPF (linux/filter.h): class | size | mode, or class | operation | source.
 _LOAD_BYTE_AT_X: Final = 0x50
@@ -73,11 +81,11 @@ _JUMP_IF_ANY_BIT: Final = 0x45
 _RETURN: Final = 0x06
 _WHOLE_PACKET: Final = 0xFFFFFFFF
 
-_Instruction: TypeAlias = tuple[int, int, int, int]
+Instruction: TypeAlias = tuple[int, int, int, int]
 """Code, jump if true, jump if false (both relative), constant: ``struct sock_filter``."""
 
 
-def vrid_filter(family: Literal[4, 6], vrids: Iterable[int]) -> list[_Instruction]:
+def vrid_filter(family: Literal[4, 6], vrids: Iterable[int]) -> list[Instruction]:
     """Builds a classic BPF program that passes messages of these vrids, and messages too short to have one.
 
     A raw IPv4 socket's filter starts at the IP header, a raw IPv6 socket's at the VRRP message. The set is a bitmap in
@@ -88,7 +96,7 @@ def vrid_filter(family: Literal[4, 6], vrids: Iterable[int]) -> list[_Instructio
         bitmap |= 1 << vrid
     words = [(word, bitmap >> (32 * word) & 0xFFFFFFFF) for word in range(8)]
     words = [(word, bits) for word, bits in words if bits]
-    program: list[_Instruction] = [
+    program: list[Instruction] = [
         (_LOAD_X_IPV4_HEADER_LENGTH if family == 4 else _LOAD_X_CONSTANT, 0, 0, 0),
         (_LOAD_LENGTH, 0, 0, 0),
         (_SUBTRACT_X, 0, 0, 0),
@@ -118,7 +126,8 @@ def vrid_filter(family: Literal[4, 6], vrids: Iterable[int]) -> list[_Instructio
     return program
 
 
-def _attach_filter(sock: socket.socket, program: list[_Instruction]) -> None:
+def attach_filter(sock: socket.socket, program: list[Instruction]) -> None:
+    """Lets the kernel pass only what a classic BPF program passes; takes the place of the filter before."""
     code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *instruction) for instruction in program))
     sock.setsockopt(
         socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("@HP", len(program), ctypes.addressof(code))
@@ -153,71 +162,59 @@ def enlarge_receive_buffer(sock: socket.socket, size: int = RECEIVE_BUFFER) -> N
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Ipv4Packet:
-    """A packet as an IPv4 raw socket hands it over, not yet taken apart. (Not frozen, which doubles what it costs.)"""
+    """A packet as an IPv4 raw socket hands it over, not yet taken apart."""
 
     data: bytes
-    stamp: float | None
-    """When the kernel took it in, by the wall clock."""
-
-    @property
-    def signature(self) -> bytes:
-        """Equal for two packets whose ``datagram`` is equal: all bytes but identification and header checksum."""
-        data = self.data
-        return data[:4] + data[6:10] + data[12:]
-
-    @property
-    def vrid(self) -> int:
-        """The virtual router id, where there are no IP options and there is one; else 0."""
-        data = self.data
-        return data[21] if len(data) > 21 and data[0] == _IPV4_WITHOUT_OPTIONS else 0
 
     def datagram(self) -> Datagram:
         """Takes it apart; raises ``Discard``."""
         return datagram_from_ipv4(self.data)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Ipv6Packet:
     """A message as an IPv6 raw socket hands it over, with what the kernel says of the packet, not yet taken apart."""
 
     message: bytes
-    ancillary: tuple[tuple[int, int, bytes], ...]
-    cut_off: bool
-    source: str
-    stamp: float | None
-    """When the kernel took it in, by the wall clock."""
-
-    @property
-    def signature(self) -> tuple[object, ...]:
-        """Equal for two packets whose ``datagram`` is equal."""
-        return self.message, self.ancillary, self.cut_off, self.source
-
-    @property
-    def vrid(self) -> int:
-        """The virtual router id, where there is one; else 0."""
-        return self.message[1] if len(self.message) > 1 else 0
+    ancillary: bytes
+    """The control messages behind the time stamp."""
+    sender: bytes
+    """``struct sockaddr_in6``."""
+    flags: int
 
     def datagram(self) -> Datagram:
         """Takes it apart; raises ``Discard``."""
         hop_limit: int | None = None
         destination: IPv6Address | None = None
-        for level, kind, data in self.ancillary:
+        source = IPv6Address(self.sender[8:24])
+        for level, kind, data in _control_messages(self.ancillary):
             if level != socket.IPPROTO_IPV6:
                 continue
-            if kind == socket.IPV6_HOPLIMIT:
+            if kind == socket.IPV6_HOPLIMIT and len(data) == 4:
                 (hop_limit,) = struct.unpack("=i", data)
-            elif kind == socket.IPV6_PKTINFO:
+            elif kind == socket.IPV6_PKTINFO and len(data) == _PACKET_INFORMATION.size:
                 destination = IPv6Address(data[:16])
-        if self.cut_off:
+        if self.flags & socket.MSG_TRUNC:
             raise Discard(
                 DiscardReason.LENGTH,
-                f"message from {self.source} is longer than {_LONGEST_PACKET} bytes, expected at most 4088",
+                f"message from {source} is longer than {_LONGEST_PACKET} bytes, expected at most 4088",
             )
         if destination is None:
-            raise Discard(DiscardReason.IP_HEADER, f"the kernel did not say where the packet from {self.source} went")
-        return Datagram(IPv6Address(self.source), destination, hop_limit, self.message)
+            raise Discard(DiscardReason.IP_HEADER, f"the kernel did not say where the packet from {source} went")
+        return Datagram(source, destination, hop_limit, self.message)
+
+
+def _control_messages(control: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """Level, type and data of each control message (``struct cmsghdr``)."""
+    at = 0
+    while at + _CONTROL_HEADER.size <= len(control):
+        length, level, kind = _CONTROL_HEADER.unpack_from(control, at)
+        if length < _CONTROL_HEADER.size:
+            return
+        yield level, kind, control[at + _CONTROL_HEADER.size : at + length]
+        at += socket.CMSG_SPACE(length - _CONTROL_HEADER.size)
 
 
 class Receiver:
@@ -232,6 +229,7 @@ class Receiver:
     def __init__(self, interface: str, index: int, family: Literal[4, 6]) -> None:
         self._index = index
         self._family = family
+        self._inbox = Inbox(PACKETS_PER_CALL, _LONGEST_PACKET, _ANCILLARY_SPACE, 0 if family == 4 else _SOCKADDR_IN6)
         self._socket = _raw_socket(interface, family)
         try:
             enlarge_receive_buffer(self._socket)
@@ -266,33 +264,40 @@ class Receiver:
     def set_vrids(self, vrids: frozenset[int] | None) -> None:
         """Lets the kernel drop messages of all other vrids unseen and uncounted; None hears every vrid."""
         if vrids is not None:
-            _attach_filter(self._socket, vrid_filter(self._family, vrids))
+            attach_filter(self._socket, vrid_filter(self._family, vrids))
             return
         try:
             self._socket.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
         except FileNotFoundError:
             return  # There was none.
 
-    def receive(self, limit: int) -> Iterator[Ipv4Packet | Ipv6Packet]:
-        """Takes up to ``limit`` packets off the socket; fewer when there are no more, or when the interface is down."""
-        receive, family = self._socket.recvmsg, self._family
-        for _ in range(limit):
-            try:
-                message, ancillary, flags, sender = receive(_LONGEST_PACKET, _ANCILLARY_SPACE)
-            except OSError:
-                # Nothing there, or an error of the interface (ENETDOWN), which netlink tells in full. Reading it
-                # clears it.
-                return
+    def receive(self, limit: int) -> Iterator[tuple[int, Hashable, RawPacket, float | None]]:
+        """Takes up to ``limit`` packets off the socket; fewer when there are no more, or when the interface is down.
+
+        Of each: the virtual router id, 0 where there is none or it is behind IP options; a signature, which is equal
+        for two packets only if their ``Datagram`` is; the packet as it came; when the kernel took it in, by the wall
+        clock.
+        """
+        unpack, size, family = _STAMPED.unpack_from, _STAMPED.size, self._family
+        for message, control, sender, flags in self._inbox.receive(self._socket.fileno(), limit):
             stamp: float | None = None
-            for level, kind, data in ancillary:
+            if len(control) >= size:
+                _, level, kind, whole, nanoseconds = unpack(control)
                 if kind == _SO_TIMESTAMPNS and level == socket.SOL_SOCKET:
-                    whole, nanoseconds = _TIME_STAMP.unpack(data)
                     stamp = whole + nanoseconds * 1e-9
+                    control = control[_STAMP_SPACE:]
             if family == 4:
-                yield Ipv4Packet(message, stamp)
-                continue
-            described = tuple(item for item in ancillary if item[0] == socket.IPPROTO_IPV6)
-            yield Ipv6Packet(message, described, bool(flags & socket.MSG_TRUNC), str(sender[0]), stamp)
+                vrid = message[21] if len(message) > 21 and message[0] == _IPV4_WITHOUT_OPTIONS else 0
+                # All but identification and header checksum.
+                yield vrid, message[:4] + message[6:10] + message[12:], message, stamp
+            else:
+                packet = message, control, sender, flags
+                yield message[1] if len(message) > 1 else 0, packet, packet, stamp
+
+    @staticmethod
+    def packet(raw: RawPacket) -> Ipv4Packet | Ipv6Packet:
+        """The packet by its parts."""
+        return Ipv4Packet(raw) if isinstance(raw, bytes) else Ipv6Packet(*raw)
 
     def fileno(self) -> int:
         """The descriptor to wait on for packets."""
@@ -317,7 +322,7 @@ class Transmitter:
         self._socket = _raw_socket(interface, self._family)
         try:
             # First of all: what arrives between here and the bind must not be kept either.
-            _attach_filter(self._socket, [(_RETURN, 0, 0, 0)])
+            attach_filter(self._socket, [(_RETURN, 0, 0, 0)])
             if self._family == 4:
                 self._prepare_ipv4(index, hop_limit)
             else:
@@ -363,6 +368,12 @@ class Transmitter:
     def send(self, messages: Sequence[OutgoingMessage]) -> list[SendError]:
         """Sends VRRP messages; what was refused is the answer, nothing is raised, and a full queue does not wait."""
         return send_all(self._socket.fileno(), messages)
+
+    def probe(self, destination: IPAddress) -> None:
+        """Has the kernel find the way to a destination, and send nothing."""
+        with suppress(OSError):
+            flags = socket.MSG_CONFIRM | _MSG_PROBE
+            self._socket.sendto(b"", flags, self._socket_address(destination))
 
     def close(self) -> None:
         """Closes the socket; again is harmless."""

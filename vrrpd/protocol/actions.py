@@ -2,7 +2,7 @@
 
 Becoming MASTER is: send an advertisement, install the addresses, announce them, state changed (RFC 9568 section 6.4.2
 with the addresses in place before anything is announced). Leaving by fault or shutdown is: send priority 0, withdraw,
-state changed.
+state changed. Handing over is: send an advertisement as usual, leave the addresses to the kernel, state changed.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ class NoticeKind(Enum):
     """A MASTER heard a router that loses to it: the event behind ``notify_master_rx_lower_pri``."""
     SECOND_OWNER = "second_owner"
     SAME_SOURCE = "same_source"
+    EQUAL_PRIORITY = "equal_priority"
+    """Another router of the group has our priority: its address decides."""
     ADDRESSES_TAKEN = "addresses_taken"
     FAULTS_CHANGED = "faults_changed"
     LATE = "late"
@@ -65,6 +67,13 @@ class WithdrawAddresses:
 
 
 @dataclass(frozen=True, slots=True)
+class LeaveAddresses:
+    """Leave the addresses where they are, for the kernel to take off after ``lifetime`` (whole seconds)."""
+
+    lifetime: int
+
+
+@dataclass(frozen=True, slots=True)
 class Announce:
     """Send ``repeat`` gratuitous ARPs or unsolicited NAs for every virtual address, or for ``only`` these."""
 
@@ -87,6 +96,10 @@ class Notice:
 
     kind: NoticeKind
     text: str
+    source: IPAddress | None = None
+    """The other router, where it is about one."""
 
 
-Action: TypeAlias = SendAdvertisement | InstallAddresses | WithdrawAddresses | Announce | StateChanged | Notice
+Action: TypeAlias = (
+    SendAdvertisement | InstallAddresses | WithdrawAddresses | LeaveAddresses | Announce | StateChanged | Notice
+)

@@ -44,10 +44,23 @@ class Fault:
 class Startup:
     """Begin (RFC 9568 section 6.4.1). The router's faults and its source address have been delivered before."""
 
+    resume_until: float | None = None
+    """A MASTER before us has handed over: until when nobody misses it. The addresses it left are still there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Shutdown:
     """Give up and go back to INIT."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """Give up for a successor on this very host, which goes on as MASTER before anybody misses us.
+
+    Where that cannot be, this is a shutdown like any other.
+    """
 
     reason: str
 
@@ -108,6 +121,7 @@ class Reconfigured:
 Event: TypeAlias = (
     Startup
     | Shutdown
+    | HandOver
     | TimerExpired
     | AdvertisementReceived
     | FaultsChanged

@@ -6,11 +6,12 @@ wants to be called again. There is no socket, clock, log or task in here; ``now`
     INIT ---Startup, faults---------------------------> FAULT
     INIT ---Startup, address owner--------------------> MASTER
     INIT ---Startup-----------------------------------> BACKUP
+    INIT ---Startup, in time for a predecessor--------> MASTER
     BACKUP -master-down timer-------------------------> MASTER
     MASTER -higher priority, or equal and higher address> BACKUP
     any ----a fault appears---------------------------> FAULT
     FAULT --the last fault is gone--------------------> BACKUP (address owner: MASTER)
-    any ----Shutdown----------------------------------> INIT
+    any ----Shutdown, HandOver------------------------> INIT
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from vrrpd.protocol.actions import (
     Action,
     Announce,
     InstallAddresses,
+    LeaveAddresses,
     Notice,
     NoticeKind,
     SendAdvertisement,
@@ -36,6 +38,7 @@ from vrrpd.protocol.events import (
     Fault,
     FaultKind,
     FaultsChanged,
+    HandOver,
     Reconfigured,
     Shutdown,
     SourceChanged,
@@ -46,7 +49,7 @@ from vrrpd.protocol.events import (
 from vrrpd.protocol.packet import Advertisement
 from vrrpd.protocol.parameters import OWNER_PRIORITY, RouterParameters
 from vrrpd.protocol.states import Backup, Faulty, Init, Master, State
-from vrrpd.protocol.timing import Version, master_down_interval, seconds, skew_time
+from vrrpd.protocol.timing import Version, handover_lifetime, master_down_interval, seconds, skew_time
 
 ANSWERS_PER_SECOND: Final = 100
 """Immediate answers to priority 0 and to losing advertisements: a flood is not mirrored."""
@@ -82,6 +85,13 @@ class VirtualRouter:
     def source(self) -> IPAddress | None:
         """The address our advertisements come from, where there is one."""
         return self._source
+
+    @property
+    def handover_lifetime(self) -> int:
+        """Whole seconds for which ``HandOver`` would leave the addresses to the kernel; 0 where it is a shutdown."""
+        if not isinstance(self.state, Master):
+            return 0
+        return handover_lifetime(self.parameters.max_advertise_interval, self.parameters.down_advertisements)
 
     @property
     def skew_step(self) -> float:
@@ -138,9 +148,11 @@ class VirtualRouter:
             case AddressesTaken():
                 return self._addresses_taken(event.addresses)
             case Startup():
-                return self._startup(now)
+                return self._startup(event.resume_until, now)
             case Shutdown():
                 return self._shutdown(event.reason)
+            case HandOver():
+                return self._hand_over(event.reason)
             case Reconfigured():
                 return self._reconfigured(event, now)
             case _ as never:
@@ -148,18 +160,32 @@ class VirtualRouter:
 
     # -- starting and stopping ------------------------------------------------------------------------------------
 
-    def _startup(self, now: float) -> list[Action]:
+    def _startup(self, resume_until: float | None, now: float) -> list[Action]:
         if not isinstance(self.state, Init):
             return []
+        left: list[Action] = []
+        if resume_until is not None:
+            in_time = now < resume_until
+            if in_time and not self._faults:
+                return self._become_master(now, "started in time to go on for its predecessor")
+            # What a MASTER does that leaves; too late, somebody else may be MASTER, who is not to be disturbed.
+            left = [SendAdvertisement(0), WithdrawAddresses()] if in_time else [WithdrawAddresses()]
         if self._faults:
-            return self._enter_fault(_sentence(self._faults))
-        return self._negotiate(now, "started")
+            return left + self._enter_fault(_sentence(self._faults))
+        return left + self._negotiate(now, "started")
 
     def _shutdown(self, reason: str) -> list[Action]:
         if isinstance(self.state, Init):
             return []
         actions = self._give_up()
         return [*actions, self._change(Init(), reason)]
+
+    def _hand_over(self, reason: str) -> list[Action]:
+        lifetime = self.handover_lifetime
+        if lifetime == 0:
+            return self._shutdown(reason)
+        # The last word is an advertisement like any other: from it on the others wait their master-down intervals.
+        return [SendAdvertisement(self.priority), LeaveAddresses(lifetime), self._change(Init(), reason)]
 
     def _negotiate(self, now: float, reason: str) -> list[Action]:
         """Enters the election: an address owner as MASTER (RFC 9568 section 6.4.1), everyone else as BACKUP."""
@@ -289,10 +315,15 @@ class VirtualRouter:
             master=source,
             master_priority=advertisement.priority,
         )
-        if interval == backup.master_adver_interval:
-            return []
-        text = f"advertisement interval of {source} is {seconds(interval):g} s"
-        return [Notice(NoticeKind.INTERVAL_LEARNED, f"{text}, was {seconds(backup.master_adver_interval):g} s")]
+        notices: list[Action] = []
+        before = (backup.master, backup.master_priority)
+        if advertisement.priority == self.priority and before != (source, advertisement.priority):
+            notices.append(_equal_priority(source, advertisement.priority))
+        if interval != backup.master_adver_interval:
+            text = f"advertisement interval of {source} is {seconds(interval):g} s"
+            was = f"was {seconds(backup.master_adver_interval):g} s"
+            notices.append(Notice(NoticeKind.INTERVAL_LEARNED, f"{text}, {was}"))
+        return notices
 
     def _advertisement_as_master(
         self, master: Master, source: IPAddress, advertisement: Advertisement, now: float
@@ -308,11 +339,11 @@ class VirtualRouter:
         if theirs == ours and source == self._source:
             # Two such routers would answer each other without end.
             text = f"another router advertises priority {theirs} from our own address {source}: duplicate address?"
-            return [Notice(NoticeKind.SAME_SOURCE, text)]
+            return [Notice(NoticeKind.SAME_SOURCE, text, source)]
         actions: list[Action] = []
         if theirs == ours == OWNER_PRIORITY:
             text = f"{source} also has priority 255: at most one router can own the addresses"
-            actions.append(Notice(NoticeKind.SECOND_OWNER, text))
+            actions.append(Notice(NoticeKind.SECOND_OWNER, text, source))
         if theirs > ours or (theirs == ours and self._source is not None and int(source) > int(self._source)):
             return actions + self._yield(source, advertisement, now)
         return actions + self._answer(master, source, advertisement, now)
@@ -331,7 +362,7 @@ class VirtualRouter:
             if theirs > ours
             else f"{source} has our priority {theirs} and a higher address than {self._source}"
         )
-        actions: list[Action] = []
+        actions: list[Action] = [_equal_priority(source, ours)] if theirs == ours else []
         if self.parameters.advertise_before_yielding:
             actions.append(SendAdvertisement(ours))
         return [*actions, WithdrawAddresses(), self._change(backup, reason)]
@@ -355,7 +386,7 @@ class VirtualRouter:
             due = master.lower_priority_round
             self.state = replace(master, lower_priority_round=spaced if due is None else min(due, spaced))
         text = f"{source} also advertises, with priority {advertisement.priority}; ours is {self.priority}"
-        return [*actions, Notice(NoticeKind.LOSING_ADVERTISEMENT, text)]
+        return [*actions, Notice(NoticeKind.LOSING_ADVERTISEMENT, text, source)]
 
     # -- everything else that happens -----------------------------------------------------------------------------
 
@@ -512,6 +543,11 @@ class VirtualRouter:
         if preempting and backup.master_priority is not None and backup.master_priority < self.priority:
             return f"preempting {backup.master}, which has priority {backup.master_priority}; ours is {self.priority}"
         return f"no advertisement from {backup.master} in time"
+
+
+def _equal_priority(source: IPAddress, priority: int) -> Notice:
+    text = f"{source} has our priority, {priority}: where both are masters the higher address stays"
+    return Notice(NoticeKind.EQUAL_PRIORITY, text, source)
 
 
 def _sentence(faults: tuple[Fault, ...]) -> str:

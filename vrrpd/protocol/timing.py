@@ -31,6 +31,10 @@ def seconds(centiseconds: int) -> float:
     return centiseconds / CENTISECONDS_PER_SECOND
 
 
+KERNEL_EXPIRY_SLACK: Final = 1.0
+"""Seconds by which the kernel may be late to take off an address whose lifetime is over: it looks once a second."""
+
+
 def skew_time_microseconds(version: Version, priority: int, master_adver_interval: int) -> int:
     """Skew_Time in microseconds: the better the priority, the sooner a backup takes over.
 
@@ -67,3 +71,20 @@ def master_down_interval(
     """Master_Down_Interval in seconds."""
     microseconds = master_down_interval_microseconds(version, priority, master_adver_interval, down_advertisements)
     return microseconds / MICROSECONDS_PER_SECOND
+
+
+def unnoticed_silence(master_adver_interval: int, down_advertisements: int = DEFAULT_DOWN_ADVERTISEMENTS) -> float:
+    """Seconds from a master's advertisement during which no backup misses it, whatever its priority (its skew is more).
+
+    It counts on the backups having our interval (version 3: they learn it) and our number of advertisements.
+    """
+    return seconds(down_advertisements * master_adver_interval)
+
+
+def handover_lifetime(master_adver_interval: int, down_advertisements: int = DEFAULT_DOWN_ADVERTISEMENTS) -> int:
+    """Whole seconds that the kernel may keep a silent master's addresses and surely drops them before a takeover.
+
+    0: the interval is too short for that.
+    """
+    spare = unnoticed_silence(master_adver_interval, down_advertisements) - KERNEL_EXPIRY_SLACK
+    return max(0, int(spare))

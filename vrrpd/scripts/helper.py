@@ -1,8 +1,12 @@
-"""The process that starts scripts for the daemon: it forks, so the daemon never has to.
+"""The processes that start scripts for the daemon: they fork, so the daemon never has to.
 
-It is run alone, without its package, and imports next to nothing, which keeps it small and quick to fork; the daemon's
-side imports the message layout from here. A message is one packet on a Unix SOCK_SEQPACKET socket: a marshalled tuple,
-both ends being the same interpreter. When the other end closes, the helper kills what runs and ends.
+They are run alone, without their package, and import next to nothing, which keeps them small and quick to fork; the
+daemon's side imports the message layout from here. A message is one packet on a Unix SOCK_SEQPACKET socket: a
+marshalled tuple, both ends being the same interpreter.
+
+There are two. The keeper does nothing but fork helpers: it has the rights that scripts may need and that the daemon has
+given up, so that a helper that dies can be replaced. The helper runs the scripts. When the other end of its socket
+closes, the helper kills what runs and ends, and so does the keeper.
 
 Each script gets a session and process group of its own, stdin from /dev/null, stdout and stderr into one pipe, default
 signals and the environment it is given. Looking up users, searching PATH and exec itself happen in the forked child, so
@@ -18,6 +22,7 @@ Knows nothing of checks, notifications or configuration.
 
 from __future__ import annotations
 
+import _socket  # what socket is made of; socket itself would cost a quarter of the start
 import contextlib
 import ctypes
 import errno
@@ -28,6 +33,7 @@ import pwd
 import select
 import signal
 import stat
+import sys
 import time
 
 TYPE_CHECKING = False  # typing itself would cost a third of the start and a megabyte
@@ -39,8 +45,9 @@ if TYPE_CHECKING:
         tuple[int, int, list[str], dict[str, str], str | None, str | None, float]  # RUN
         | tuple[int, int]  # KILL
     )
+    KeeperReply: TypeAlias = tuple[int, int, int] | tuple[int, int, str]  # GONE, NO_HELPER
     Reply: TypeAlias = (
-        tuple[int, str]  # READY
+        tuple[int, int, str]  # READY
         | tuple[int, int, int]  # STARTED
         | tuple[int, int, bytes]  # OVERDUE
         | tuple[int, int, int, int | str, float, bytes]  # ENDED
@@ -63,8 +70,17 @@ RUN: Final = 1
 KILL: Final = 2
 """Request: (KILL, number). A number that is not running is ignored: it has just ended."""
 
+FORK: Final = 3
+"""Request to the keeper, with the helper's end of a socket: (FORK, number)."""
+FORCE: Final = 4
+"""Request to the keeper: (FORCE, number): kill that helper, which does not end by itself."""
+GONE: Final = 5
+"""The keeper's reply: (GONE, number, exit code, negative for a signal): that helper is dead and reaped."""
+NO_HELPER: Final = 6
+"""The keeper's reply: (NO_HELPER, number, reason): there is none."""
+
 READY: Final = 1
-"""Reply, once: (READY, warning)."""
+"""Reply, once: (READY, process id of the helper, warning)."""
 STARTED: Final = 2
 """Reply: (STARTED, number, process id), after fork and before anything is known of exec."""
 OVERDUE: Final = 3
@@ -91,6 +107,7 @@ _LEFT_PIPES: Final = 64
 _LEFT_PIPE_BYTES: Final = 1 << 20
 _REAPED_AT_ONCE: Final = 256
 _EXIT_WAIT: Final = 0.1
+_DESCRIPTOR_SIZE: Final = 4
 
 _IGNORED: Final = (
     signal.SIGHUP,
@@ -151,7 +168,7 @@ class Helper:
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
         self._watch(control, self._read_request)
         self._watch(self._wakeup, self._read_wakeup)
-        self._reply((READY, warning))
+        self._reply((READY, os.getpid(), warning))
 
     def serve(self) -> None:
         """Runs scripts until the daemon's end of the socket is closed, then kills what runs."""
@@ -628,7 +645,114 @@ def _settle() -> None:
     os.umask(0o022)
 
 
+class Keeper:
+    """The keeper's loop: a helper for each socket that the daemon hands over, and word of its end."""
+
+    def __init__(self, control: int) -> None:
+        os.set_inheritable(control, False)
+        self._control = _socket.socket(fileno=control)
+        self._helpers: dict[int, int] = {}
+        """Process ids of helpers by their numbers."""
+        self._wakeup, self._wakeup_writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        # The scripts of a helper that dies become children of this process.
+        _become_subreaper()
+        self._listen()
+
+    def _listen(self) -> None:
+        signal.set_wakeup_fd(self._wakeup_writer, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+
+    def serve(self) -> int | None:
+        """Forks helpers until the daemon's end of the socket is closed.
+
+        Returns the socket's descriptor in a process that is a new helper, None in the keeper when all is over.
+        """
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        poll.register(self._wakeup, select.POLLIN)
+        while True:
+            for descriptor, _ in poll.poll():
+                if descriptor == self._wakeup:
+                    with contextlib.suppress(BlockingIOError):
+                        os.read(self._wakeup, 4096)
+                    self._reap()
+                    continue
+                message, ancillary, _, _ = self._control.recvmsg(1024, _socket.CMSG_LEN(_DESCRIPTOR_SIZE))
+                if not message:
+                    return None
+                kind, number = marshal.loads(message)
+                if kind == FORK and ancillary:
+                    received = int.from_bytes(ancillary[0][2][:_DESCRIPTOR_SIZE], sys.byteorder)
+                    if self._fork(number, received):
+                        return received
+                if kind == FORCE and number in self._helpers:
+                    _signal(self._helpers[number], signal.SIGKILL)
+
+    def _fork(self, number: int, descriptor: int) -> bool:
+        """Forks a helper; returns True in it."""
+        try:
+            pid = os.fork()
+        except OSError as error:
+            os.close(descriptor)
+            self._reply((NO_HELPER, number, f"cannot fork: {error.strerror}"))
+            return False
+        if pid == 0:
+            signal.set_wakeup_fd(-1)
+            self._control.close()
+            os.close(self._wakeup)
+            os.close(self._wakeup_writer)
+            return True
+        os.close(descriptor)
+        self._helpers[number] = pid
+        return False
+
+    def _reap(self) -> None:
+        """Reaps whatever has ended: helpers, and what they have left behind."""
+        for _ in range(_REAPED_AT_ONCE):
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            for number, helper in list(self._helpers.items()):
+                if helper == pid:
+                    del self._helpers[number]
+                    self._kill_scripts()
+                    self._reply((GONE, number, os.waitstatus_to_exitcode(status)))
+        os.kill(os.getpid(), signal.SIGCHLD)  # for the rest, after whatever else is waiting
+
+    def _kill_scripts(self) -> None:
+        """Kills the groups of the scripts that died with their helper; what scripts had left behind stays."""
+        end = time.monotonic() + _EXIT_WAIT
+        while time.monotonic() < end:
+            try:
+                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if ended is None:
+                time.sleep(0.001)
+                continue
+            if ended.si_code == os.CLD_KILLED and ended.si_status == signal.SIGKILL:
+                _signal_group(ended.si_pid, signal.SIGKILL)
+            os.waitpid(ended.si_pid, os.WNOHANG)
+
+    def _reply(self, reply: KeeperReply) -> None:
+        with contextlib.suppress(OSError):
+            self._control.send(marshal.dumps(reply), _socket.MSG_DONTWAIT)
+
+
 def main(arguments: Sequence[str]) -> None:
-    """Serves the socket whose descriptor is the only argument: the helper's end, inherited."""
+    """Keeps the socket whose descriptor is the first argument, with no more than the rights of the second (-1: all)."""
+    if TYPE_CHECKING:
+        from vrrpd.scripts import capabilities
+    else:
+        import capabilities
     _settle()
-    Helper(int(arguments[0])).serve()
+    rights = int(arguments[1])
+    if rights >= 0:
+        with contextlib.suppress(OSError):
+            capabilities.keep_only(rights)
+    descriptor = Keeper(int(arguments[0])).serve()
+    if descriptor is not None:
+        Helper(descriptor).serve()

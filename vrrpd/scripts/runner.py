@@ -1,8 +1,8 @@
 """The daemon's side of running scripts: asyncio in front, the helper process behind, nothing that blocks in between.
 
-Keeps one helper (``helper``) running, replaces it when it dies, and turns its messages into ``ScriptResult``. Whatever
-goes wrong is a result that did not succeed, with the reason: a caller sees no exception. Knows nothing of checks or
-notifications.
+Keeps one helper (``helper``) running, replaces it when it dies, and turns its messages into ``ScriptResult``. Helpers
+are forked by a keeper, which was started while the daemon still had all its rights. Whatever goes wrong is a result
+that did not succeed, with the reason: a caller sees no exception. Knows nothing of checks or notifications.
 """
 
 from __future__ import annotations
@@ -40,6 +40,9 @@ ANSWER_LIMIT: Final = 2.0
 RESTART_INTERVAL: Final = 1.0
 """Least seconds between two starts of the helper."""
 
+ALL_RIGHTS: Final = -1
+"""Scripts get all capabilities that the daemon was started with."""
+
 _HELPER: Final = "import sys; sys.path.append(sys.argv[1]); import helper; helper.main(sys.argv[2:])"
 """Imported, not run as a file: that takes it compiled from the cache, which saves 10 ms and 2 MB."""
 
@@ -47,8 +50,7 @@ _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 _HANDED_DOWN: Final = ("PATH", "LANG", "LANGUAGE", "TZ", "TMPDIR", "HOME", "USER", "LOGNAME", "SHELL")
 _OF_THE_USER: Final = ("HOME", "USER", "LOGNAME", "SHELL")
 _MESSAGES_AT_ONCE: Final = 64
-_REAP_TRIES: Final = 250
-_REAP_PAUSE: Final = 0.002
+_DEATH_LIMIT: Final = 0.5
 _EXIT_LIMIT: Final = 0.5
 
 
@@ -70,11 +72,14 @@ class ScriptRunner:
     """Runs scripts, any number at the same time.
 
     ``environment`` is what every script gets, before what its command and the caller add; None is PATH, the locale,
-    the time zone, HOME and the user's names of the daemon's own environment.
+    the time zone, HOME and the user's names of the daemon's own environment. ``rights`` are the capabilities that the
+    helper keeps, as a set of ``capabilities``.
     """
 
-    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(self, environment: Mapping[str, str] | None = None, rights: int = ALL_RIGHTS) -> None:
         self._environment = dict(environment) if environment is not None else inherited_environment()
+        self._rights = rights
+        self._keeper: _Keeper | None = None
         self._helper: _HelperProcess | None = None
         self._up = asyncio.Event()
         self._numbers = count(1)
@@ -87,18 +92,31 @@ class ScriptRunner:
 
     @property
     def helper_pid(self) -> int | None:
-        """The helper's process id; None while there is none."""
+        """The helper's process id; None while there is none, or it has not reported yet."""
         return self._helper.pid if self._helper is not None else None
+
+    @property
+    def keeper_pid(self) -> int | None:
+        """The process id of the daemon's only child; None while there is none."""
+        return self._keeper.pid if self._keeper is not None else None
 
     @property
     def running(self) -> int:
         """How many scripts run now, those that are being killed among them."""
         return len(self._helper.pids) if self._helper is not None else 0
 
-    async def start(self) -> None:
-        """Starts the helper and waits until it reports; raises ``ScriptHelperError`` when it does not."""
+    def launch(self) -> None:
+        """Starts keeper and helper, with the rights of this moment, and does not wait; raises ``ScriptHelperError``."""
         try:
-            started = self._start_helper()
+            self._start_helper()
+        except OSError as error:
+            self._why_down = f"it did not start: {error}"
+            raise ScriptHelperError(f"the script helper did not start: {error}") from None
+
+    async def start(self) -> None:
+        """Waits until the helper reports, started if need be; raises ``ScriptHelperError`` when it does not."""
+        try:
+            started = self._helper or self._start_helper()
             async with asyncio.timeout(START_LIMIT):
                 warning = await started.ready
         except (OSError, TimeoutError, ScriptHelperError) as error:
@@ -118,6 +136,9 @@ class ScriptRunner:
         if self._helper is not None:
             await self._helper.close(grace)
             self._helper = None
+        if self._keeper is not None:
+            self._keeper.close()
+            self._keeper = None
 
     async def run(
         self,
@@ -168,7 +189,15 @@ class ScriptRunner:
     def _start_helper(self) -> _HelperProcess:
         loop = asyncio.get_running_loop()
         self._last_start = loop.time()
-        self._helper = started = _HelperProcess(self._lost)
+        if self._keeper is None or self._keeper.ended:
+            if self._keeper is not None:
+                logger.warning(
+                    "the keeper of the script helper (process %d) is gone: the new one has no rights that the daemon "
+                    "has given up; restart vrrpd if scripts fail",
+                    self._keeper.pid,
+                )
+            self._keeper = _Keeper(self._rights)
+        self._helper = started = _HelperProcess(self._keeper, self._lost)
         self._up.set()
         return started
 
@@ -181,7 +210,7 @@ class ScriptRunner:
         self._why_down = f"it {why}"
         self.restarts += 1
         logger.warning(
-            "the script helper (process %d) %s; scripts that failed with it: %d; starting it again",
+            "the script helper (process %s) %s; scripts that failed with it: %d; starting it again",
             lost.pid,
             why,
             failed,
@@ -202,28 +231,23 @@ class ScriptRunner:
             self._restart_after(asyncio.get_running_loop().time() + RESTART_INTERVAL)
 
 
-class _HelperProcess:
-    """One helper process and its socket; ``on_lost`` gets this object, what became of it how many runs failed."""
+class _Keeper:
+    """The process that forks helpers, and what it says of them; it ends when ``close`` is called or the daemon ends."""
 
-    def __init__(self, on_lost: Callable[[_HelperProcess, str, int], None]) -> None:
+    def __init__(self, rights: int) -> None:
         self._loop = asyncio.get_running_loop()
-        self._on_lost = on_lost
-        self._pending: dict[int, _Pending] = {}
-        self._outgoing: deque[bytes] = deque()
-        self._ended = False
-        self._closing = False
-        self._complaint = ""
-        self.pids: dict[int, int] = {}
-        """Process ids by number of the scripts that are not dead yet, also of those that nobody waits for any more."""
-        self.ready: asyncio.Future[str] = self._loop.create_future()
-        """Done when the helper reports; holds its warning, or ""."""
-        self.gone: asyncio.Future[None] = self._loop.create_future()
+        self._numbers = count(1)
+        self._waiting: dict[int, Callable[[int | None, str], None]] = {}
+        self.ended = False
         self._socket, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             self._socket.setblocking(False)
             self._process = subprocess.Popen(
                 # -I and -S keep the environment and site-packages out, and it starts sooner.
-                [sys.executable, "-I", "-S", "-c", _HELPER, os.path.dirname(helper.__file__), str(other.fileno())],
+                [
+                    *(sys.executable, "-I", "-S", "-c", _HELPER, os.path.dirname(helper.__file__)),
+                    *(str(other.fileno()), str(rights)),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=(other.fileno(),),
@@ -239,6 +263,95 @@ class _HelperProcess:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    def fork(self, end: socket.socket, on_gone: Callable[[int | None, str], None]) -> int:
+        """Has a helper forked that serves ``end``; returns its number.
+
+        ``on_gone`` hears its exit code (negative for a signal), or None and the reason why there is none.
+        """
+        number = next(self._numbers)
+        socket.send_fds(self._socket, [marshal.dumps((helper.FORK, number))], [end.fileno()])
+        self._waiting[number] = on_gone
+        return number
+
+    def kill(self, number: int) -> None:
+        """Kills a helper; nothing happens when it is dead."""
+        if number in self._waiting and not self.ended:
+            with contextlib.suppress(OSError):
+                self._socket.send(marshal.dumps((helper.FORCE, number)))
+
+    def close(self) -> None:
+        """Lets the keeper end, and reaps it; it does as soon as it sees the socket closed."""
+        self._end()
+        try:
+            self._process.wait(_EXIT_LIMIT)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _receive(self) -> None:
+        for _ in range(_MESSAGES_AT_ONCE):
+            if self.ended:
+                return
+            try:
+                packet = self._socket.recv(helper.REPLY_LIMIT)
+            except BlockingIOError:
+                return
+            except OSError:
+                packet = b""
+            if not packet:
+                self._process.poll()
+                self._end()
+                return
+            match marshal.loads(packet):
+                case (helper.GONE, int(number), int(code)) if number in self._waiting:
+                    self._waiting.pop(number)(code, "")
+                case (helper.NO_HELPER, int(number), str(reason)) if number in self._waiting:
+                    self._waiting.pop(number)(None, reason)
+
+    def _end(self) -> None:
+        """Lets go of the socket. A helper may well go on; what becomes of it is not heard any more."""
+        if self.ended:
+            return
+        self.ended = True
+        self._waiting.clear()
+        self._loop.remove_reader(self._socket)
+        self._socket.close()
+
+
+class _HelperProcess:
+    """One helper process and its socket; ``on_lost`` gets this object, what became of it and how many runs failed."""
+
+    def __init__(self, keeper: _Keeper, on_lost: Callable[[_HelperProcess, str, int], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._on_lost = on_lost
+        self._pending: dict[int, _Pending] = {}
+        self._outgoing: deque[bytes] = deque()
+        self._ended = False
+        self._closing = False
+        self._complaint = ""
+        self._keeper = keeper
+        self._dead = False
+        self._status: int | None = None
+        self._why_unknown = "is gone"
+        self._patience: asyncio.TimerHandle | None = None
+        self.pid: int | None = None
+        """Known as soon as it reports."""
+        self.pids: dict[int, int] = {}
+        """Process ids by number of the scripts that are not dead yet, also of those that nobody waits for any more."""
+        self.ready: asyncio.Future[str] = self._loop.create_future()
+        """Done when the helper reports; holds its warning, or ""."""
+        self.gone: asyncio.Future[None] = self._loop.create_future()
+        self._socket, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            self._socket.setblocking(False)
+            self._number = keeper.fork(other, self._gone)
+        except BaseException:
+            self._socket.close()
+            raise
+        finally:
+            other.close()
+        self._loop.add_reader(self._socket, self._receive)
 
     async def run(
         self, number: int, request: bytes, limit: float, on_timeout: Callable[[ScriptResult], None] | None
@@ -310,7 +423,8 @@ class _HelperProcess:
 
     def _handle(self, reply: helper.Reply) -> None:
         match reply:
-            case (helper.READY, str(warning)):
+            case (helper.READY, int(pid), str(warning)):
+                self.pid = pid
                 if not self.ready.done():
                     self.ready.set_result(warning)
             case (helper.STARTED, number, int(pid)):
@@ -348,19 +462,34 @@ class _HelperProcess:
         self._loop.remove_writer(self._socket)
         self._socket.close()
         if not self._closing or complaint:
-            self._process.kill()
-        self._reap(_REAP_TRIES)
+            self._keeper.kill(self._number)
+        if self._dead:
+            self._report()
+        else:
+            self._patience = self._loop.call_later(_DEATH_LIMIT, self._report)
 
-    def _reap(self, tries: int) -> None:
-        """Reaps the helper; the socket closes a moment before there is anything to reap."""
-        status = self._process.poll()
-        if status is None and tries:
-            self._loop.call_later(_REAP_PAUSE, self._reap, tries - 1)
+    def _gone(self, status: int | None, why: str) -> None:
+        """Hears from the keeper what became of the helper; its last words may still lie in the socket."""
+        self._dead, self._status = True, status
+        if why:
+            self._why_unknown = why
+        self._receive()
+        if self._ended:
+            self._report()
+        else:
+            self._give_up(why)
+
+    def _report(self) -> None:
+        """Says what became of the helper; the socket closes a moment before the keeper knows."""
+        if self._patience is not None:
+            self._patience.cancel()
+        if self.gone.done():
             return
+        status = self._status
         if self._complaint:
             why = self._complaint
         elif status is None:
-            why = "is gone"
+            why = self._why_unknown
         else:
             why = f"was killed by {signal_name(-status)}" if status < 0 else f"ended with status {status}"
         self._finish(why)

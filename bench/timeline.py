@@ -1,0 +1,92 @@
+"""The daemon with a stop watch: ``vrrpd`` as it is, and a line of JSON for every takeover, with when each step was.
+
+Run by ``bench.profile`` in place of ``vrrpd``. The variable VRRPD_TIMELINE names the file that gets the lines; with
+VRRPD_TIMELINE_PLAIN set, the daemon neither wakes before a takeover nor rehearses it, which shows what both are worth.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from vrrpd import daemon
+from vrrpd.cli import main
+from vrrpd.net.dataplane import LinuxDataplane
+from vrrpd.net.netlink import AddressWriter
+from vrrpd.protocol.actions import StateName
+from vrrpd.rehearsal import Rehearsal
+from vrrpd.runner import Runner
+
+FILE: Final = "VRRPD_TIMELINE"
+PLAIN: Final = "VRRPD_TIMELINE_PLAIN"
+
+_marks: list[tuple[str, float, float]] = []
+_deadlines: list[float] = []
+_rehearsing: list[bool] = []
+
+
+def _watch(owner: type, name: str, label: str) -> None:
+    """Has a method note when it began and when it was done."""
+    method: Callable[..., Any] = getattr(owner, name)
+
+    def watched(*arguments: Any, **keywords: Any) -> Any:
+        begun = time.monotonic()
+        try:
+            return method(*arguments, **keywords)
+        finally:
+            if not _rehearsing or label == "rehearse":
+                _marks.append((label, begun, time.monotonic()))
+
+    setattr(owner, name, watched)
+
+
+def _watch_takeovers() -> None:
+    expire, on_timer, play = Runner.expire, daemon.Daemon._on_timer, Rehearsal.play
+
+    def watched_play(self: Rehearsal) -> None:
+        _rehearsing.append(True)
+        play(self)
+        _rehearsing.clear()
+
+    def watched_expire(self: Runner, moment: float | None = None) -> None:
+        if _rehearsing or self.state is not StateName.BACKUP:
+            expire(self, moment)
+            return
+        _deadlines.append(self.deadline or 0.0)
+        begun = time.monotonic()
+        expire(self, moment)
+        _marks.append(("decide", begun, time.monotonic()))
+
+    def watched_on_timer(self: daemon.Daemon) -> None:
+        _marks[:] = [("wake", time.monotonic(), time.monotonic())]
+        _deadlines.clear()
+        on_timer(self)
+        if not _deadlines:
+            return
+        deadline = _deadlines[0]
+        steps = [
+            (label, round((begun - deadline) * 1e6, 1), round((done - deadline) * 1e6, 1))
+            for label, begun, done in _marks
+        ]
+        with open(os.environ[FILE], "a", encoding="ascii") as file:
+            file.write(json.dumps({"takeovers": len(_deadlines), "steps": steps}) + "\n")
+
+    Rehearsal.play = watched_play  # type: ignore[method-assign]
+    Runner.expire = watched_expire  # type: ignore[method-assign]
+    daemon.Daemon._on_timer = watched_on_timer  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    if os.environ.get(PLAIN):
+        daemon.TAKEOVER_LEAD = 0.0  # type: ignore[misc]
+        daemon.DECISION_LEAD = 0.0  # type: ignore[misc]
+    _watch_takeovers()
+    _watch(Rehearsal, "play", "rehearse")
+    _watch(LinuxDataplane, "send_advertisements", "advertisement")
+    _watch(AddressWriter, "submit", "addresses")
+    _watch(LinuxDataplane, "_send_frames", "announcement")
+    sys.exit(main())

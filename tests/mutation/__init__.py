@@ -1,0 +1,1 @@
+"""Deliberately broken builds of the core, and the tests that must notice."""

@@ -1,0 +1,280 @@
+"""The list of mutants: one small change each to the protocol core, and the tests that are expected to kill it.
+
+``old`` occurs exactly once in its file; a test holds the list to that, so that no mutant is lost when the code changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+ROUTER: Final = "vrrpd/protocol/router.py"
+TIMING: Final = "vrrpd/protocol/timing.py"
+PACKET: Final = "vrrpd/protocol/packet.py"
+RUNNER: Final = "vrrpd/runner.py"
+
+SIMULATION: Final = "tests/simulation/test_simulation.py::test_one_rightful_master_serves_once_the_network_is_whole"
+STORIES: Final = "tests/simulation/test_scenarios.py"
+LAN_STORIES: Final = "tests/simulation/test_stories.py"
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One broken build."""
+
+    name: str
+    """What it does wrong."""
+    file: str
+    old: str
+    new: str
+    killers: tuple[str, ...] = (SIMULATION,)
+    """Test files or tests; each of them alone has to fail."""
+
+
+MUTANTS: Final = (
+    # -- elections
+    Mutant(
+        "a MASTER ignores the addresses of equals",
+        ROUTER,
+        " or (theirs == ours and self._source is not None and int(source) > int(self._source))",
+        "",
+        (SIMULATION, STORIES),
+    ),
+    Mutant(
+        "among equals the lower address wins",
+        ROUTER,
+        "int(source) > int(self._source)",
+        "int(source) < int(self._source)",
+        (STORIES, LAN_STORIES),
+    ),
+    Mutant("two equal MASTERs both give way", ROUTER, "if theirs > ours or (", "if theirs >= ours or (", (STORIES,)),
+    Mutant(
+        "a MASTER gives way to worse ones only",
+        ROUTER,
+        "if theirs > ours or (",
+        "if theirs < ours or (",
+    ),
+    Mutant(
+        "a BACKUP does not follow its equals", ROUTER, "if priority >= self.priority:", "if priority > self.priority:"
+    ),
+    Mutant("nopreempt is forgotten", ROUTER, "elif self.parameters.preempts:", "elif True:", (SIMULATION, STORIES)),
+    Mutant("nobody ever preempts", ROUTER, "elif self.parameters.preempts:", "elif False:"),
+    Mutant(
+        "preempt_delay never ends",
+        ROUTER,
+        "if delay_until is None or now >= delay_until:",
+        "if delay_until is None:",
+        (SIMULATION, STORIES),
+    ),
+    Mutant(
+        "preempt_delay lasts for no time",
+        ROUTER,
+        "delay_until = now + delay\n",
+        "delay_until = now\n",
+        (SIMULATION, STORIES),
+    ),
+    Mutant(
+        "an owner waits like everybody else",
+        ROUTER,
+        "if self.parameters.is_owner and self.parameters.owner_starts_as_master:",
+        "if False:",
+        (STORIES,),
+    ),
+    Mutant(
+        "the interval of the master is not learned",
+        ROUTER,
+        "return advertisement.max_advertise_interval\n",
+        "return self.parameters.max_advertise_interval\n",
+    ),
+    # -- timers
+    Mutant(
+        "a farewell is taken for an advertisement",
+        ROUTER,
+        "timer = now + skew_time(self.parameters.version, self.priority, backup.master_adver_interval)",
+        "timer = now + self.down_interval(backup.master_adver_interval)",
+        (SIMULATION, STORIES),
+    ),
+    Mutant(
+        "a farewell makes everybody MASTER at once",
+        ROUTER,
+        "timer = now + skew_time(self.parameters.version, self.priority, backup.master_adver_interval)",
+        "timer = now",
+        (SIMULATION, STORIES),
+    ),
+    Mutant(
+        "the master-down timer is believed when it is over by a second only",
+        ROUTER,
+        "case Backup() as backup if now >= backup.master_down_timer:",
+        "case Backup() as backup if now >= backup.master_down_timer + 1.0:",
+    ),
+    Mutant(
+        "the master-down timer is not looked at",
+        ROUTER,
+        "case Backup() as backup if now >= backup.master_down_timer:",
+        "case Backup() as backup:",
+        ("tests/protocol/test_router.py",),
+    ),
+    Mutant("a weight leaves the running timer alone", ROUTER, "self._move_down_timer_by_skew(before)", "pass"),
+    Mutant(
+        "lost time is made up for by a burst",
+        ROUTER,
+        "due if due > now else self._next_advertisement(now)",
+        "due",
+        (STORIES,),
+    ),
+    Mutant("answers have no limit", ROUTER, "self._answers += 1", "self._answers += 0", (LAN_STORIES,)),
+    # -- addresses
+    Mutant(
+        "no farewell",
+        ROUTER,
+        "return [SendAdvertisement(0), WithdrawAddresses()]",
+        "return [WithdrawAddresses()]",
+        (STORIES,),
+    ),
+    Mutant(
+        "the addresses stay after the farewell",
+        ROUTER,
+        "return [SendAdvertisement(0), WithdrawAddresses()]",
+        "return [SendAdvertisement(0)]",
+    ),
+    Mutant(
+        "who gives way keeps the addresses",
+        ROUTER,
+        "return [*actions, WithdrawAddresses(), self._change(backup, reason)]",
+        "return [*actions, self._change(backup, reason)]",
+    ),
+    Mutant(
+        "addresses are announced before they are there",
+        ROUTER,
+        "            InstallAddresses(),\n            Announce(times.master_repeat),\n",
+        "            Announce(times.master_repeat),\n            InstallAddresses(),\n",
+    ),
+    Mutant(
+        "stolen addresses are announced, not put back",
+        ROUTER,
+        "            InstallAddresses(addresses),\n",
+        "",
+    ),
+    Mutant(
+        "a MASTER goes on with a fault",
+        ROUTER,
+        "return self._enter_fault(_sentence(faults)) if faults else []",
+        "return []",
+    ),
+    Mutant(
+        "FAULT is for ever",
+        ROUTER,
+        "return self._negotiate(now, _recovery(before))",
+        "return []",
+    ),
+    Mutant(
+        "new addresses of a reload are not installed",
+        ROUTER,
+        "                    actions.append(InstallAddresses(event.added))\n",
+        "",
+    ),
+    Mutant(
+        "a reloaded MASTER says nothing",
+        ROUTER,
+        "actions: list[Action] = [SendAdvertisement(self.priority)]",
+        "actions: list[Action] = []",
+        (STORIES,),
+    ),
+    # -- timing.py
+    Mutant(
+        "the skew of 255 instead of 256", TIMING, "return (256 - priority) * master", "return (255 - priority) * master"
+    ),
+    Mutant(
+        "the skew of version 2 the wrong way round",
+        TIMING,
+        "return (256 - priority) * MICROSECONDS_PER_SECOND // 256",
+        "return priority * MICROSECONDS_PER_SECOND // 256",
+    ),
+    Mutant(
+        "two lost advertisements are enough",
+        TIMING,
+        "return down_advertisements * master_adver_interval",
+        "return (down_advertisements - 1) * master_adver_interval",
+    ),
+    Mutant(
+        "four advertisements have to be lost",
+        TIMING,
+        "DEFAULT_DOWN_ADVERTISEMENTS: Final = 3",
+        "DEFAULT_DOWN_ADVERTISEMENTS: Final = 4",
+    ),
+    # -- packet.py
+    Mutant(
+        "every checksum is right",
+        PACKET,
+        'return int.from_bytes(data, "big") % 0xFFFF == 0',
+        "return True",
+        (LAN_STORIES, "tests/protocol/test_packet.py"),
+    ),
+    Mutant(
+        "long intervals are cut to one byte",
+        PACKET,
+        "else word & _MAXIMUM_INTERVAL_FIELD",
+        "else word & 0xFF",
+        (SIMULATION, STORIES),
+    ),
+    Mutant(
+        "version 2 sends centiseconds",
+        PACKET,
+        "advertisement.authentication_type << 8 | interval // CENTISECONDS_PER_SECOND",
+        "advertisement.authentication_type << 8 | interval",
+        (SIMULATION, STORIES),
+    ),
+    Mutant(
+        "longer messages than expected will do",
+        PACKET,
+        "if len(message) == expected:",
+        "if len(message) >= expected:",
+        (LAN_STORIES,),
+    ),
+    Mutant(
+        "IPv6 without a pseudo-header",
+        PACKET,
+        "covered = _pseudo_header(source.packed, destination.packed, len(message)) + message\n    return",
+        "covered = message\n    return",
+        (SIMULATION, STORIES),
+    ),
+    # -- runner.py
+    Mutant(
+        "a rejected packet is acted upon",
+        RUNNER,
+        "            self.reject(source, discard)\n            return\n",
+        "            self.reject(source, discard)\n",
+    ),
+    Mutant(
+        "what follows from the last advertisement is sent after a reload",
+        RUNNER,
+        "        self._messages.clear()\n        self.deliver(Reconfigured",
+        "        self.deliver(Reconfigured",
+        (STORIES,),
+    ),
+    Mutant(
+        "withdrawing is forgotten",
+        RUNNER,
+        "                self.dataplane.withdraw()",
+        "                pass",
+    ),
+    Mutant(
+        "the short way restarts a timer that has to run on",
+        RUNNER,
+        "return  # discarded: the timer runs on",
+        "pass",
+    ),
+    Mutant(
+        "the short way restarts no timer",
+        RUNNER,
+        "self._router.hear_again(heartbeat.last + heartbeat.down_interval)",
+        "self._router.hear_again(heartbeat.last)",
+    ),
+    Mutant(
+        "a MASTER that was stopped answers for all of that time",
+        RUNNER,
+        "if arrival is None or self.state is StateName.MASTER else arrival",
+        "if arrival is None else arrival",
+        ("tests/test_runner.py",),
+    ),
+)

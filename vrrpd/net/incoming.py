@@ -1,0 +1,75 @@
+"""Many datagrams in one system call: recvmmsg(2), into buffers that are there for good. Knows no protocol."""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from collections.abc import Iterator
+from typing import Final
+
+from vrrpd.net.mmsg import HEADER_SIZE, Buffer, Message, MessageHeader, recvmmsg
+
+_LENGTHS: Final = struct.Struct(
+    f"{MessageHeader.message.offset + Message.name_length.offset}x"
+    f"I{Message.control_length.offset - Message.name_length.offset - 4}x"
+    f"N{Message.flags.offset - Message.control_length.offset - ctypes.sizeof(ctypes.c_size_t)}x"
+    f"i{MessageHeader.length.offset - Message.flags.offset - 4}x"
+    f"I{HEADER_SIZE - MessageHeader.length.offset - 4}x"
+)
+"""Of one ``struct mmsghdr``: the lengths of name and control, the flags, the length of the data."""
+
+
+class Inbox:
+    """Room for ``count`` datagrams of up to ``size`` bytes, with ``control`` and ``name`` bytes about each."""
+
+    def __init__(self, count: int, size: int, control: int, name: int) -> None:
+        self._count, self._size, self._control, self._name = count, size, control, name
+        self._data_area = ctypes.create_string_buffer(count * size)
+        self._control_area = ctypes.create_string_buffer(count * control)
+        self._name_area = ctypes.create_string_buffer(count * max(name, 1))
+        self._buffers = (Buffer * count)()
+        headers = (MessageHeader * count)()
+        for position in range(count):
+            self._buffers[position] = Buffer(ctypes.addressof(self._data_area) + position * size, size)
+            headers[position].message = Message(
+                ctypes.addressof(self._name_area) + position * name if name else None,
+                name,
+                ctypes.addressof(self._buffers) + position * ctypes.sizeof(Buffer),
+                1,
+                ctypes.addressof(self._control_area) + position * control,
+                control,
+            )
+        self._headers = headers
+        self._address = ctypes.addressof(headers)
+        self._fresh = bytes(headers)
+        self._header_view = memoryview(headers).cast("B")
+        self._data = memoryview(self._data_area).cast("B")
+        self._controls = memoryview(self._control_area).cast("B")
+        self._names = memoryview(self._name_area).cast("B")
+
+    def receive(self, descriptor: int, limit: int) -> Iterator[tuple[bytes, bytes, bytes, int]]:
+        """Takes up to ``limit`` datagrams off a non-blocking socket: data, control, name and flags of each.
+
+        Fewer where there are no more, or where the socket has an error, which reading it clears.
+        """
+        size, control, name = self._size, self._control, self._name
+        data, controls, names = self._data, self._controls, self._names
+        while limit > 0:
+            wanted = min(limit, self._count)
+            # The kernel writes what it used over what it may use.
+            self._header_view[:] = self._fresh
+            received: int = recvmmsg(descriptor, self._address, wanted, 0, None)
+            if received <= 0:
+                return
+            lengths = _LENGTHS.iter_unpack(self._header_view[: received * HEADER_SIZE])
+            for position, (name_length, control_length, flags, length) in enumerate(lengths):
+                at, about, of = position * size, position * control, position * name
+                yield (
+                    bytes(data[at : at + length]),
+                    bytes(controls[about : about + control_length]),
+                    bytes(names[of : of + name_length]) if name else b"",
+                    flags,
+                )
+            limit -= received
+            if received < wanted:
+                return

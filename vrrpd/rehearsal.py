@@ -1,0 +1,86 @@
+"""A takeover for practice, in the moment before a real one.
+
+A BACKUP runs the code that makes it MASTER once in months. Its instructions and its data are then in no cache of the
+processor, and the first time takes five times as long as the second. So while the daemon waits for a deadline that is
+a millisecond or two away, it plays the takeover with a router of its own that nobody hears of: the same code, the same
+configuration, a batch that is thrown away. The kernel is in on it (``net.practice``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from vrrpd.config.model import VirtualRouterConfig
+from vrrpd.net.dataplane import LinuxDataplane
+from vrrpd.net.interfaces import InterfaceTable
+from vrrpd.net.practice import PracticeCalls
+from vrrpd.protocol.actions import Notice, StateChanged
+from vrrpd.protocol.datagram import IPAddress
+from vrrpd.protocol.discard import Discard
+from vrrpd.protocol.events import Shutdown, SourceChanged, Startup
+from vrrpd.runner import Runner
+from vrrpd.settings import runner_settings
+
+
+class _Audience:
+    """An observer that looks away."""
+
+    def state_changed(self, runner: Runner, change: StateChanged) -> None:
+        """Nothing has happened."""
+
+    def noticed(self, runner: Runner, notice: Notice) -> None:
+        """Nothing is to be noticed."""
+
+    def discarded(self, runner: Runner, source: IPAddress, discard: Discard) -> None:
+        """Nothing was heard."""
+
+
+class Rehearsal:
+    """Plays the takeover of one virtual router with its first address; raises ``OSError`` when a socket is refused."""
+
+    def __init__(self, config: VirtualRouterConfig, table: InterfaceTable, clock: Callable[[], float]) -> None:
+        self._config = replace(config, addresses=config.addresses[:1], excluded_addresses=())
+        self._table = table
+        self._where = self._look()
+        self._stage = LinuxDataplane(table, clock)
+        port = self._stage.port(self._config, lambda address, error: None)
+        port.bind()
+        self._runner = Runner(runner_settings(self._config), port, _Audience(), clock)
+        virtual = config.addresses[0]
+        # Any address will do: nothing is sent.
+        self._runner.deliver(SourceChanged(virtual.address))
+        self._calls: PracticeCalls | None = None
+        index, source = self._where
+        if index is not None and source is not None and config.multicast_group is not None:
+            self._calls = PracticeCalls(virtual, config.interface, index, source, config.multicast_group)
+
+    @property
+    def is_current(self) -> bool:
+        """False when the interface or its address are others than when this was made."""
+        return self._look() == self._where
+
+    def _look(self) -> tuple[int | None, IPAddress | None]:
+        name = self._config.interface
+        interface = self._table.interface(name)
+        own = [entry.address for entry in self._table.addresses(name) if not entry.ours]
+        of_family = [address for address in own if address.version == self._config.family]
+        return None if interface is None else interface.index, of_family[0] if of_family else None
+
+    def play(self) -> None:
+        """Takes over and gives up again, for nobody."""
+        self._runner.deliver(Startup())
+        deadline = self._runner.deadline
+        if deadline is not None:
+            self._runner.expire(deadline)
+        self._runner.deliver(Shutdown("rehearsed"))
+        self._stage.discard()
+        if self._calls is not None:
+            self._calls.make()
+
+    def close(self) -> None:
+        """Closes its socket; nothing is sent."""
+        self._stage.discard()
+        self._stage.close()
+        if self._calls is not None:
+            self._calls.close()
