@@ -56,7 +56,7 @@ class ControlServer:
         try:
             listener.bind(str(self.path))
             self.path.chmod(0o600)
-            listener.listen(MAXIMUM_CLIENTS)
+            listener.listen(4 * MAXIMUM_CLIENTS)
         except BaseException:
             listener.close()
             raise

@@ -37,6 +37,9 @@ SECONDS_PER_CASE: Final = {True: 8.0, False: 2.5}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Play, print, write; returns the exit code."""
     options = _parser().parse_args(arguments)
+    if options.again:
+        write_page(Report.from_json(json.loads((OUTPUT / "results.json").read_text(encoding="utf-8"))))
+        return 0
     try:
         ensure_privileges()
         if shutil.which("nft") is None:
@@ -108,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--row", action="append", choices=list(ROWS), help="only this one (may be repeated)")
     parser.add_argument("--alone", action="store_true", help="without keepalived beside it")
     parser.add_argument("--write", action="store_true", help="put the table into docs/faults.md")
+    parser.add_argument("--again", action="store_true", help="play nothing, put the last run's figures into the page")
     return parser
 
 

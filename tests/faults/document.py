@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from bench.daemons import ROOT
 from tests.faults.registry import ROWS, Role, Row
-from tests.faults.stage import Result
+from tests.faults.stage import VRRPD, Result
 
 PAGE: Final = ROOT / "docs" / "faults.md"
 BEGIN: Final = "<!-- from here on written by `make faults` -->"
@@ -44,6 +44,20 @@ class Report:
             "machine": self.machine,
             "results": [{**asdict(result), "role": result.role.value} for result in self.results],
         }
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Report:
+        """The inverse of ``to_json``; plays of rows that are not run with their daemon (any more) are left out."""
+        results = (
+            Result(**{**entry, "role": Role(entry["role"]), "unmet": tuple(entry["unmet"])})
+            for entry in document["results"]
+        )
+        kept = (
+            result
+            for result in results
+            if result.row in ROWS and (result.program == VRRPD or ROWS[result.row].only_vrrpd is None)
+        )
+        return cls(tuple(kept), document["programs"], document["machine"], document["day"], document["rounds"])
 
 
 def outage(results: Sequence[Result]) -> str:

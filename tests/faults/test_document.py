@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 import tests.faults.rows  # noqa: F401 (fills the list)
@@ -46,6 +48,11 @@ def test_what_did_not_hold_is_told_below_the_table() -> None:
     lines = generated(report(play)).splitlines()
     assert "| SIGTERM | - | - | - | none (1) |" in lines
     assert "1. SIGTERM, BACKUP, keepalived, 1 of 1: first; second" in lines
+
+
+def test_a_report_that_was_saved_gives_the_same_page() -> None:
+    saved = report(result("sigterm", Role.BACKUP, 0.0, "first", program="keepalived"), result("arp", Role.MASTER, 5.0))
+    assert generated(Report.from_json(json.loads(json.dumps(saved.to_json())))) == generated(saved)
 
 
 def test_a_busy_machine_is_told() -> None:

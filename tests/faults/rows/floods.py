@@ -73,7 +73,8 @@ def storm(stage: Stage, kind: str) -> None:
     while process.running:
         stage.hold(0.3)
         if stage.unmet:
-            process.close()
+            process.close()  # it has done its harm
+            return
     stage.must(process.returncode == 0, f"the storm was sent ({process.log_tail()})")
     stage.hold(stage.down_interval)
     stage.expect_states(stage.r1)

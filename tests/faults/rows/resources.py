@@ -148,6 +148,7 @@ def ask_for_status(node: Node) -> bool:
     master="It refuses the reload and goes on as MASTER. A daemon that dies of it leaves the VIP to the BACKUP, and "
     "its next start takes off what was left.",
     backup="It refuses the reload and goes on as BACKUP; the MASTER does not notice.",
+    only_vrrpd="what is too large a file for Python is none for a program in C, which goes on to install it all",
 )
 def memory(stage: Stage) -> None:
     victim = stage.victim
