@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import socket
 import struct
@@ -22,6 +23,11 @@ MAXIMUM_REQUEST: Final = 4096
 REQUEST_TIMEOUT: Final = 5.0
 """Seconds that a client may take, in both directions."""
 MAXIMUM_CLIENTS: Final = 16
+"""Clients that get an answer at the same time; as many again get a refusal, and the rest nothing at all."""
+RETRY_DELAY: Final = 1.0
+"""Seconds until a client that could not be let in is tried again; it waits in the socket's queue."""
+
+_log = logging.getLogger("vrrpd")
 
 _UCRED: Final = struct.Struct("3i")
 
@@ -37,7 +43,11 @@ class ControlServer:
         self.path = path
         self._commands = commands
         self._clients = 0
-        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._listener: socket.socket | None = None
+        self._retry: asyncio.TimerHandle | None = None
+        self._short = False
+        """There was no descriptor for the last client: that has been told."""
 
     async def start(self) -> None:
         """Opens the socket; a leftover of a process that is gone is replaced (the instance claim is ours)."""
@@ -46,31 +56,72 @@ class ControlServer:
         try:
             listener.bind(str(self.path))
             self.path.chmod(0o600)
-            self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=MAXIMUM_REQUEST)
+            listener.listen(4 * MAXIMUM_CLIENTS)
         except BaseException:
             listener.close()
             raise
+        self._loop = asyncio.get_running_loop()
+        self._listener = listener
+        self._loop.add_reader(listener, self._accept)
 
     def close(self) -> None:
         """Closes the socket and takes its name away."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        if self._retry is not None:
+            self._retry.cancel()
+        if self._listener is not None:
+            self._loop.remove_reader(self._listener)
+            self._listener.close()
+            self._listener = None
             self.path.unlink(missing_ok=True)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accept(self) -> None:
+        """Lets one client in. asyncio's own server has no bounds here: out of descriptors it logs, and never rests."""
+        listener = self._listener
+        assert listener is not None
+        try:
+            client, _ = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        except OSError as error:
+            if not self._short:
+                _log.warning("cannot answer on the control socket, trying again: %s", error.strerror)
+            self._short = True
+            self._loop.remove_reader(listener)
+            self._retry = self._loop.call_later(RETRY_DELAY, self._loop.add_reader, listener, self._accept)
+            return
+        self._short = False
+        client.setblocking(False)
+        task = self._loop.create_task(self._serve(client))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, client: socket.socket) -> None:
+        reader, writer = await asyncio.open_unix_connection(sock=client, limit=MAXIMUM_REQUEST)
+        if not _trusted(writer) or self._clients >= 2 * MAXIMUM_CLIENTS:
+            writer.transport.abort()
+            return
         self._clients += 1
         try:
-            if self._clients <= MAXIMUM_CLIENTS and _trusted(writer):
-                async with asyncio.timeout(REQUEST_TIMEOUT):
-                    answer = await self._answer(await reader.readline())
-                    writer.write(json.dumps(answer).encode() + b"\n")
-                    await writer.drain()
-        except (TimeoutError, OSError, ValueError):
-            pass  # a client that is slow, gone or talks nonsense is its own problem
+            async with asyncio.timeout(REQUEST_TIMEOUT):
+                writer.write(json.dumps(await self._answer_to(reader)).encode() + b"\n")
+                writer.close()
+                # All of it: what a client does not read must not be kept for it.
+                await writer.wait_closed()
+        except (TimeoutError, OSError):
+            # A client that is slow or gone is its own problem.
+            writer.transport.abort()
         finally:
             self._clients -= 1
-            writer.close()
+
+    async def _answer_to(self, reader: asyncio.StreamReader) -> dict[str, Any]:
+        crowded = self._clients > MAXIMUM_CLIENTS
+        try:
+            line = await reader.readline()
+        except ValueError:
+            return {"error": f"the request is longer than {MAXIMUM_REQUEST} bytes"}
+        if crowded:
+            return {"error": f"{MAXIMUM_CLIENTS} others are being answered: try again"}
+        return await self._answer(line)
 
     async def _answer(self, line: bytes) -> dict[str, Any]:
         try:

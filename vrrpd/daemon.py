@@ -28,6 +28,7 @@ from vrrpd.control import ControlServer
 from vrrpd.journal import Journal
 from vrrpd.leftovers import withdraw_leftovers
 from vrrpd.links import Link
+from vrrpd.lookout import Lookout
 from vrrpd.net.dataplane import LinuxDataplane
 from vrrpd.net.firewall import Firewall
 from vrrpd.net.interfaces import AddressAdded, AddressRemoved, InterfaceTable, LinkRemoved, Overrun
@@ -44,6 +45,7 @@ from vrrpd.scripts.runner import ScriptHelperError, ScriptRunner
 from vrrpd.status import SCHEMA, check_status, link_status, router_status, timestamp
 from vrrpd.supervisor import Supervisor
 from vrrpd.unit import REFUSAL_RETRY_DELAY, RouterKey, RouterUnit, Surroundings, devices, needs_restart, router_key
+from vrrpd.vitals import process_status
 
 _log = logging.getLogger("vrrpd")
 
@@ -153,6 +155,9 @@ class Daemon:
             self._dataplane = LinuxDataplane(self._table, self._clock)
             self._timer = KernelTimer()
             self._watch_interfaces()
+            self._lookout = Lookout(
+                self._clock, self._table, self._units.values, lambda: self._takeover_is_near(self._clock())
+            )
         except OSError as error:
             raise StartupError(f"cannot open the kernel's interfaces: {error.strerror}") from error
 
@@ -169,7 +174,7 @@ class Daemon:
             self._orphans = OrphanReaper(lambda pid: pid == self._scripts.keeper_pid)
             self._orphans.start()
         self._notifier = Notifier(self._scripts)
-        self._reports = Reports(self._journal, self._notifier, self._units_by_runner.__getitem__)
+        self._reports = Reports(self._journal, self._notifier, self._lookout, self._units_by_runner.__getitem__)
         self._firewall = Firewall(self._scripts, self._file("firewall"))
         self._scheduler = CheckScheduler(self._configuration.checks, self._scripts, self._check_changed)
         self._scheduler.start()
@@ -310,6 +315,7 @@ class Daemon:
             self._control.close()
         if self._orphans is not None:
             self._orphans.close()
+        self._lookout.close()
         for link in self._links.values():
             link.close()
         for unit in self._units.values():
@@ -375,6 +381,7 @@ class Daemon:
         unit.close()
         self._queue.schedule(unit.runner, None)
         del self._units[unit.key], self._units_by_runner[unit.runner]
+        self._lookout.ledger.forget_router(unit.key)
         link = self._links[unit.config.interface, unit.config.family]
         link.routers.pop(unit.config.vrid, None)
         link.groups.pop(unit.config.vrid, None)
@@ -578,7 +585,7 @@ class Daemon:
             changed = self._table.apply(event)
             self._address_removed = self._address_removed or isinstance(event, AddressRemoved)
             # What carries our mark comes by our own doing, hundreds at a time, and is nobody's source address.
-            if not (isinstance(event, AddressAdded | AddressRemoved) and event.address.ours):
+            if not (isinstance(event, AddressAdded) and event.address.ours):
                 affected |= changed
             if isinstance(event, LinkRemoved):
                 self._dataplane.forget_interface(event.index)
@@ -622,6 +629,7 @@ class Daemon:
         if not names:
             return
         self._own.clear()
+        self._lookout.changed()
         self._follow_host()
         if self._rehearsal is not None and not self._rehearsal.is_current:
             self._prepare_rehearsal()
@@ -712,9 +720,10 @@ class Daemon:
             # In a thread: reading a large file must not delay an advertisement.
             configuration, warnings = await asyncio.to_thread(self._load)
             self._claims.claim_routers(configuration.routers)
-        except (ConfigurationError, ClaimedElsewhere, OSError) as error:
+        except (ConfigurationError, ClaimedElsewhere, OSError, MemoryError, RuntimeError) as error:
+            # RuntimeError: there is no memory for a thread.
             self._reloads["failed"] += 1
-            lines = error.diagnostics if isinstance(error, ConfigurationError) else (error,)
+            lines = error.diagnostics if isinstance(error, ConfigurationError) else (str(error) or "out of memory",)
             for line in lines:
                 _log.error("%s", line)
             self._reload_done("refused", "the configuration was not taken over, everything goes on as before")
@@ -751,6 +760,7 @@ class Daemon:
                 existing.reconfigure(config)
                 changed += 1
         self._open_links()
+        self._lookout.changed()
         for unit in new:
             unit.start()
         self._claims.keep_only(configuration.routers)
@@ -774,7 +784,7 @@ class Daemon:
     async def _status(self) -> dict[str, Any]:
         routers = []
         for position, unit in enumerate(list(self._units.values()), 1):
-            routers.append(router_status(unit, self._clock()))
+            routers.append(router_status(unit, self._lookout.ledger, self._clock()))
             if position % ROUTERS_PER_STATUS_SLICE == 0:
                 await asyncio.sleep(0)
         now = self._clock()
@@ -787,9 +797,11 @@ class Daemon:
             "configuration": self._configuration.source,
             "started": timestamp(self._started),
             "reloads": self._reloads,
+            "process": process_status(len(self._queue)),
             "routers": routers,
             "checks": [check_status(status, now) for status in self._scheduler.statuses()],
             "links": [link_status(link) for link in self._links.values()],
+            "watches": self._lookout.watches(),
         }
 
     def _spawn(self, work: Any) -> None:

@@ -1,6 +1,7 @@
 """What the operator is told: every change of state with its reason, what is worth knowing, what was thrown away.
 
-The words are keepalived's where people search for them (``(VI_1) Entering MASTER STATE``).
+What goes on between this host and another one is told by ``lookout``, once. The words are keepalived's where people
+search for them (``(VI_1) Entering MASTER STATE``).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Final
 from vrrpd.logs import RepeatLimiter
 from vrrpd.protocol.actions import Notice, NoticeKind, StateChanged
 from vrrpd.protocol.datagram import IPAddress
-from vrrpd.protocol.discard import Discard, DiscardReason
+from vrrpd.protocol.discard import Discard
 
 _log = logging.getLogger("vrrpd")
 
@@ -29,14 +30,6 @@ _WARNINGS: Final = frozenset(
 )
 _REPEATED: Final = frozenset({NoticeKind.SAME_SOURCE, NoticeKind.SECOND_OWNER, NoticeKind.LOSING_ADVERTISEMENT})
 """Notices that a packet can cause as often as it comes."""
-
-_REMEDIES: Final = {
-    DiscardReason.VERSION: "both will be MASTER: set the same vrrp_version (VRRPD_VERSION) on both",
-    DiscardReason.AUTHENTICATION_TYPE: "both will be MASTER: set the same authentication on both",
-    DiscardReason.AUTHENTICATION_DATA: "both will be MASTER: set the same auth_pass, or another virtual_router_id",
-    DiscardReason.INTERVAL: "both will be MASTER: set the same advert_int on both",
-}
-"""What to do where two routers that cannot hear each other would both serve the addresses."""
 
 
 class Journal:
@@ -80,14 +73,12 @@ class Journal:
         if held is None:
             return
         router = f"({who}) " if who else ""
-        remedy = _REMEDIES.get(discard.reason) if who else None
         _log.warning(
-            "%sdiscarded advertisement from %s on %s: %s%s%s",
+            "%sdiscarded advertisement from %s on %s: %s%s",
             router,
             "an unknown source" if source is None else source,
             interface,
             discard.detail,
-            f"; {remedy}" if remedy else "",
             _repeats(held),
             extra={"router": who, "discarded": discard.reason.value, "source": str(source), "interface": interface},
         )

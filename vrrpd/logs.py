@@ -127,24 +127,44 @@ class DeferredHandler(logging.Handler):
 
 
 class RepeatLimiter:
-    """Lets the first of equal messages through and then one in every ``interval`` seconds, with a count of the rest."""
+    """Lets the first of equal messages through and then one in every ``interval`` seconds, with a count of the rest.
 
-    def __init__(self, clock: Callable[[], float], interval: float = 60.0, maximum_keys: int = 1024) -> None:
+    All messages together get ``maximum_lines`` in an interval: whoever invents sources makes every message a new one.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        interval: float = 60.0,
+        maximum_keys: int = 1024,
+        maximum_lines: int = 200,
+    ) -> None:
         self._clock = clock
         self._interval = interval
         self._maximum_keys = maximum_keys
+        self._maximum_lines = maximum_lines
         self._seen: dict[Hashable, tuple[float, int]] = {}
+        self._window = float("-inf")
+        self._lines = 0
+        self._held_for_all = 0
 
     def allow(self, key: Hashable) -> int | None:
-        """How many equal messages were held back since the last one; None when this one is to be held back too."""
+        """How many messages were held back since the last one; None when this one is to be held back too."""
         now = self._clock()
         last, held = self._seen.get(key, (float("-inf"), 0))
         if now - last < self._interval:
             self._seen[key] = (last, held + 1)
             return None
+        if now - self._window >= self._interval:
+            self._window, self._lines = now, 0
+        if self._lines >= self._maximum_lines:
+            self._held_for_all += 1
+            return None
+        self._lines += 1
         if len(self._seen) >= self._maximum_keys and key not in self._seen:
             del self._seen[next(iter(self._seen))]
         self._seen[key] = (now, 0)
+        held, self._held_for_all = held + self._held_for_all, 0
         return held
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 
 from vrrpd.journal import Journal
+from vrrpd.lookout import Lookout
 from vrrpd.notify import Notifier
 from vrrpd.protocol.actions import Notice, NoticeKind, StateChanged, StateName
 from vrrpd.protocol.datagram import IPAddress
@@ -24,9 +25,12 @@ from vrrpd.unit import RouterUnit
 class Reports:
     """The observer of all runners of a daemon (``runner.Observer``)."""
 
-    def __init__(self, journal: Journal, notifier: Notifier, unit_of: Callable[[Runner], RouterUnit]) -> None:
+    def __init__(
+        self, journal: Journal, notifier: Notifier, lookout: Lookout, unit_of: Callable[[Runner], RouterUnit]
+    ) -> None:
         self._journal = journal
         self._notifier = notifier
+        self._lookout = lookout
         self._unit_of = unit_of
         self._waiting: deque[Callable[[], None]] = deque()
 
@@ -48,17 +52,22 @@ class Reports:
         self._waiting.append(partial(self._tell_notice, self._unit_of(runner), notice))
 
     def discarded(self, runner: Runner, source: IPAddress, discard: Discard) -> None:
-        """Logs a discarded packet."""
-        config = self._unit_of(runner).config
+        """Logs a discarded packet, unless it belongs to a conflict that has been told."""
+        unit = self._unit_of(runner)
+        if self._lookout.discarded(unit, source, discard):
+            return
+        config = unit.config
         self._journal.discarded((source, discard.reason), config.name, source, config.interface, discard)
 
     def _tell_change(self, unit: RouterUnit, change: StateChanged) -> None:
         unit.last_change_wall_clock = time.time()
         self._journal.state_changed(unit.config.name, change)
         self._notify(unit, change.state)
+        self._lookout.state_changed(unit)
 
     def _tell_notice(self, unit: RouterUnit, notice: Notice) -> None:
-        self._journal.noticed(unit.config.name, notice)
+        if not self._lookout.noticed(unit, notice):
+            self._journal.noticed(unit.config.name, notice)
         if notice.kind is NoticeKind.FAULTS_CHANGED:
             self._notify(unit, StateName.FAULT)
         elif notice.kind is NoticeKind.LOSING_ADVERTISEMENT:

@@ -29,6 +29,7 @@ def runner_settings(config: VirtualRouterConfig) -> RunnerSettings:
             max_advertise_interval=config.advertisement_interval,
             group=config.multicast_group,
             peers={peer.address: Peer(peer.min_ttl, peer.max_ttl) for peer in config.unicast_peers},
+            accept_sources=config.accept_sources,
             password=config.authentication.password if config.authentication else None,
             strict=config.strict,
             ignore_all=config.owner_ignores_advertisements,

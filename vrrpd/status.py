@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Any, TypeAlias, TypeVar
 
 from vrrpd.checks import CheckStatus
+from vrrpd.conflicts import HARMLESS, Conflict, ConflictKind, ConflictLedger
 from vrrpd.links import Link
 from vrrpd.protocol.actions import StateName
 from vrrpd.protocol.events import FaultKind
@@ -35,12 +36,13 @@ def timestamp(wall_clock: float) -> str:
     return datetime.fromtimestamp(wall_clock, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def router_status(unit: RouterUnit, now: float) -> JsonObject:
+def router_status(unit: RouterUnit, ledger: ConflictLedger, now: float) -> JsonObject:
     """One virtual router; ``now`` is the runner's clock."""
     config, runner = unit.config, unit.runner
     router, state, change = runner.router, runner.router.state, runner.last_change
     master, master_priority, learned = _master(unit)
     deadline = runner.deadline
+    conflicts = ledger.ongoing(unit.key)
     return {
         "name": config.name,
         "interface": config.interface,
@@ -48,6 +50,7 @@ def router_status(unit: RouterUnit, now: float) -> JsonObject:
         "vrid": config.vrid,
         "version": int(config.version),
         "mode": "unicast" if config.unicast else "multicast",
+        "accept_sources": [str(network) for network in config.accept_sources],
         "state": state.name.value,
         "time_in_state": round(now - runner.since, 6),
         "last_transition": None
@@ -91,7 +94,9 @@ def router_status(unit: RouterUnit, now: float) -> JsonObject:
         "discarded": _by_name(runner.statistics.discarded),
         "notices": dict(sorted(runner.statistics.notices.items())),
         "peers": [_peer(peer, now) for peer in runner.peers.peers],
-        "collisions": _collisions(unit),
+        "conflicts": [_conflict(conflict, now) for conflict in conflicts],
+        "conflicts_begun": _by_name(ledger.begun(unit.key)),
+        "collisions": [str(one.other) for one in conflicts if one.kind is ConflictKind.ID_COLLISION],
     }
 
 
@@ -174,11 +179,10 @@ def _notes(router: JsonObject) -> Iterable[str]:
         yield f"({router['name']}) {change['from']} -> {change['to']} at {change['time']}: {change['reason']}"
     for fault in router["faults"]:
         yield f"({router['name']}) in FAULT: {fault['detail']}"
-    for source in router["collisions"]:
-        yield (
-            f"({router['name']}) collision: {source} uses virtual router id {router['vrid']} for other addresses: "
-            "give one of the groups another id"
-        )
+    for conflict in router["conflicts"]:
+        for_now = f"for {_duration(conflict['duration'])}"
+        word = "note" if conflict["harmless"] else "CONFLICT"
+        yield f"({router['name']}) {word} {for_now}: {conflict['detail']}; {conflict['remedy']}"
     if router["discarded"]:
         counts = ", ".join(f"{reason} {count}" for reason, count in router["discarded"].items())
         yield f"({router['name']}) discarded: {counts}"
@@ -240,14 +244,19 @@ def _peer(peer: Peer, now: float) -> JsonObject:
     }
 
 
-def _collisions(unit: RouterUnit) -> list[str]:
-    """The sources that advertise our id and none of our addresses: most likely another configuration's group."""
-    ours = {virtual.address for virtual in unit.config.addresses}
-    return [
-        str(peer.source)
-        for peer in unit.runner.peers.peers
-        if peer.last is not None and ours.isdisjoint(peer.last.addresses)
-    ]
+def _conflict(conflict: Conflict, now: float) -> JsonObject:
+    began = conflict.first_seen if conflict.began is None else conflict.began
+    return {
+        "kind": conflict.kind.value,
+        "with": str(conflict.other),
+        "address": _text(conflict.address),
+        "detail": conflict.detail,
+        "remedy": conflict.remedy,
+        "harmless": conflict.kind in HARMLESS,
+        "duration": round(now - began, 6),
+        "last_seen": round(now - conflict.last_seen, 6),
+        "count": conflict.count,
+    }
 
 
 def _by_name(counts: Mapping[_Named, int]) -> dict[str, int]:

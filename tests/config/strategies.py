@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import TypeVar
 
 from hypothesis import strategies as st
@@ -21,6 +21,7 @@ from vrrpd.config.model import (
     GlobalSettings,
     InitialState,
     IPAddress,
+    IPNetwork,
     NotifyScripts,
     TcpTarget,
     TrackedCheck,
@@ -129,6 +130,17 @@ def unicast_addresses(family: Family) -> st.SearchStrategy[IPAddress]:
     )
 
 
+def accepted_networks(family: Family) -> st.SearchStrategy[IPNetwork]:
+    """Prefixes in which there can be a router."""
+    if family == 4:
+        return st.tuples(st.integers(0x01000001, 0x7EFFFFFF), st.integers(1, 32)).map(
+            lambda drawn: IPv4Network((drawn[0], drawn[1]), strict=False)
+        )
+    return st.tuples(st.integers(0, 2**64 - 1), st.integers(10, 128)).map(
+        lambda drawn: IPv6Network(((0xFE80 << 112) + drawn[0], drawn[1]), strict=False)
+    )
+
+
 passwords = st.binary(min_size=1, max_size=8).filter(lambda content: 0 not in content)
 announcements = st.builds(
     AnnouncementPolicy,
@@ -192,6 +204,7 @@ def routers(
         if unicast
         else (),
         unicast_ttl=draw(st.integers(1, 255)),
+        accept_sources=() if unicast else tuple(draw(st.lists(accepted_networks(family), max_size=3, unique=True))),
         authentication=draw(optional(passwords.map(lambda content: Authentication(content.ljust(8, b"\0")))))
         if version is Version.V2
         else None,

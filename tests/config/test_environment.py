@@ -926,3 +926,35 @@ def test_the_page_has_a_row_for_every_variable() -> None:
     page = (Path(__file__).parents[2] / "docs" / "openshift.md").read_text()
     rows = {line.split("`")[1] for line in page.splitlines() if line.startswith("| `")}
     assert rows == NAMES
+
+
+# -- VRRPD_ACCEPT_SOURCES ---------------------------------------------------------------------------------------------
+
+
+def test_accepted_sources_go_to_the_groups_of_their_family() -> None:
+    both = {**QUIET, "OPENSHIFT_HA_VIRTUAL_IPS": "192.0.2.101,2001:db8::101"}
+    four, six = read(both, VRRPD_ACCEPT_SOURCES="192.0.2.0/24, fe80::/10").routers
+    assert [str(one) for one in four.accept_sources] == ["192.0.2.0/24"]
+    assert [str(one) for one in six.accept_sources] == ["fe80::/10"]
+    assert read().routers[0].accept_sources == ()
+
+
+def test_a_family_without_an_accepted_source_is_an_error_and_no_open_door() -> None:
+    both = {**QUIET, "OPENSHIFT_HA_VIRTUAL_IPS": "192.0.2.101,2001:db8::101"}
+    assert wrong(both, VRRPD_ACCEPT_SOURCES="192.0.2.0/24") == [
+        "VRRPD_ACCEPT_SOURCES lists no IPv6 source but there are IPv6 groups, expected one at least, such as fe80::/10"
+    ]
+    assert wrong(VRRPD_ACCEPT_SOURCES="192.0.2.300")[0] == (
+        "VRRPD_ACCEPT_SOURCES: accepted source is 192.0.2.300, expected an address or a prefix such as 192.0.2.7, "
+        "192.0.2.0/24 or fe80::/10"
+    )
+
+
+def test_a_listed_node_that_would_not_be_heard_is_named() -> None:
+    nodes = "192.0.2.11,192.0.2.12,192.0.2.77"
+    assert warned(VRRPD_NODES=nodes, VRRPD_ACCEPT_SOURCES="192.0.2.0/26") == [
+        "VRRPD_ACCEPT_SOURCES does not hold the node 192.0.2.77: it is not heard from there"
+    ]
+    assert wrong(OPENSHIFT_HA_UNICAST_PEERS=nodes, VRRPD_ACCEPT_SOURCES="192.0.2.0/26")[0].endswith(
+        "peer is 192.0.2.77, which is not in accept_sources: it is never heard"
+    )

@@ -61,6 +61,29 @@ ADDRESS = "an IPv4 or IPv6 address such as 192.0.2.10/24 or 2001:db8::10"
         ("mcast_dst_ip 192.0.2.1", "5: (VI_1) multicast group is 192.0.2.1, expected an IPv4 multicast address"),
         ("unicast_peer { }", "5: (VI_1) unicast_peer is empty, expected at least one address"),
         ("unicast_fault_no_peer", "5: (VI_1) unicast_peer is empty, expected at least one address"),
+        ("accept_sources { }", "5: (VI_1) accept_sources is empty, expected at least one address"),
+        (
+            "accept_sources { host }",
+            "5: accepted source is host, expected an address or a prefix such as 192.0.2.7, 192.0.2.0/24 or fe80::/10",
+        ),
+        (
+            "accept_sources { 192.0.2.7/24 }",
+            "5: accepted source is 192.0.2.7/24, which has bits set behind its length: expected 192.0.2.0/24",
+        ),
+        (
+            "accept_sources { 192.0.2.7 ttl }",
+            "5: 192.0.2.7 has more behind it, expected an address or a prefix such as 192.0.2.7, 192.0.2.0/24 or "
+            "fe80::/10",
+        ),
+        ("accept_sources { fe80::/10 }", "5: (VI_1) accepted source is fe80::/10, expected an IPv4 address"),
+        (
+            "accept_sources { 224.0.0.0/4 }",
+            "5: (VI_1) accepted source is 224.0.0.0/4, but no router can have such an address",
+        ),
+        (
+            "accept_sources { 192.0.2.8/29 }\nunicast_peer {\n192.0.2.9\n192.0.2.7\n}",
+            "8: (VI_1) peer is 192.0.2.7, which is not in accept_sources: it is never heard",
+        ),
         ("unicast_peer 192.0.2.9", "5: unicast_peer has no block, expected { ... } with one address on each line"),
         ("unicast_peer { host }", "5: unicast peer is host, expected an IPv4 or IPv6 address"),
         ("unicast_peer { 2001:db8::1 }", "5: (VI_1) peer is 2001:db8::1, expected an IPv4 address"),

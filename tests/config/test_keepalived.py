@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 
-from tests.config.reading import instance, read, router, warnings
+from tests.config.reading import instance, problems, read, router, warnings
 from vrrpd.config.model import (
     AnnouncementPolicy,
     Authentication,
@@ -547,3 +547,25 @@ def test_one_file_serves_two_nodes() -> None:
     first, second = (read(text, config_id=name).routers[0] for name in ("lb1", "lb2"))
     assert (first.priority, str(first.unicast_peers[0].address)) == (150, "192.0.2.2")
     assert second == replace(first, priority=100, unicast_peers=(UnicastPeer(IPv4Address("192.0.2.1")),))
+
+
+def test_accepted_sources_are_addresses_and_prefixes() -> None:
+    found = router("accept_sources {\n192.0.2.0/28\n198.51.100.7\n}").accept_sources
+    assert [str(one) for one in found] == ["192.0.2.0/28", "198.51.100.7/32"]
+    assert router().accept_sources == ()
+
+
+def test_over_ipv6_a_source_that_is_not_link_local_can_be_no_router_except_by_unicast() -> None:
+    vip = "fe80::5:1"
+    (problem, *_) = problems(instance("accept_sources { 2001:db8::/64 }", vips=vip))
+    assert problem.endswith(
+        "accepted source is 2001:db8::/64, but over IPv6 advertisements come from link-local addresses (fe80::/10)"
+    )
+    found = router("accept_sources { 2001:db8::/64 }\nunicast_peer { 2001:db8::2 }", vips=vip).accept_sources
+    assert [str(one) for one in found] == ["2001:db8::/64"]
+
+
+def test_more_sources_than_one_packet_may_be_compared_with_are_an_error() -> None:
+    lines = "\n".join(f"192.0.2.{last}" for last in range(1, 66))
+    (problem,) = problems(instance(f"accept_sources {{\n{lines}\n}}"))
+    assert problem == "keepalived.conf:5: (VI_1) accept_sources has 65 entries, expected at most 64"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_network
 
 import pytest
 
@@ -219,3 +219,28 @@ def test_vrrp_strict_asks_nothing_of_the_first_ipv4_address() -> None:
 def test_an_owner_listens_to_nobody_when_told_so() -> None:
     discard = discarded(GOOD, arrived(), replace(MULTICAST, ignore_all=True))
     assert discard.reason is DiscardReason.OWNER
+
+
+@pytest.mark.parametrize(
+    "policy", [MULTICAST, replace(UNICAST, peers={HIGHER: Peer(), IPv4Address("192.0.2.9"): Peer()})]
+)
+def test_with_a_list_of_sources_all_others_are_discarded(policy: AdmissionPolicy) -> None:
+    destination = GROUP if policy.group is not None else OURS
+    listed = replace(policy, accept_sources=(ip_network("198.51.100.0/24"), ip_network("192.0.2.3/32")))
+    admit(GOOD, arrived(HIGHER, destination), listed, {OURS})
+    discard = discarded(GOOD, arrived(IPv4Address("192.0.2.9"), destination), listed, {OURS})
+    assert discard.reason is DiscardReason.UNLISTED_SOURCE
+    assert discard.detail == "source address 192.0.2.9 is not in accept_sources"
+
+
+def test_over_ipv6_the_list_holds_link_local_sources() -> None:
+    listed = replace(MULTICAST6, accept_sources=(ip_network("fe80::8/125"),))
+    admit(GOOD6, arrived6(), listed, ())
+    discard = discarded(GOOD6, arrived6(IPv6Address("fe80::10")), listed, ())
+    assert discard.reason is DiscardReason.UNLISTED_SOURCE
+
+
+def test_a_source_that_is_not_listed_is_no_misconfigured_router() -> None:
+    listed = replace(MULTICAST_V2, accept_sources=(ip_network("192.0.2.1/32"),))
+    assert discarded(GOOD, arrived(), listed).reason is DiscardReason.UNLISTED_SOURCE
+    assert discarded(GOOD_V2, arrived(OURS), listed, {OURS}).reason is DiscardReason.OWN_SOURCE

@@ -70,6 +70,18 @@ def test_remarks_are_made_again_after_a_change_of_state() -> None:
     assert [notice.kind for notice in remarks(book, other)] == [NoticeKind.INTERVAL_DIFFERS]
 
 
+def test_remarks_that_somebody_has_dropped_are_made_with_the_next_advertisement() -> None:
+    book = ledger()
+    other = replace(GOOD, max_advertise_interval=250)
+    remarks(book, other)
+    peer = book.peer(HIGHER)
+    assert peer is not None
+    peer.remark_again = True
+    assert peer.remarks == {NoticeKind.INTERVAL_DIFFERS}
+    assert [notice.kind for notice in remarks(book, other)] == [NoticeKind.INTERVAL_DIFFERS]
+    assert remarks(book, other) == []
+
+
 @pytest.mark.requirement("FMT-9", "RX-9")
 @pytest.mark.parametrize(
     ("sends", "seen", "remarked"),
@@ -90,7 +102,8 @@ def test_a_peer_with_the_other_checksum_form_is_named_once(
     assert [notice.kind for notice in found] == [NoticeKind.CHECKSUM_FORM] * remarked
     for notice in found:
         assert f"of the form {seen.value}, we send {sends.value}" in notice.text
-        assert "v3_checksum_as_v2" in notice.text
+        assert "both will be MASTER" in notice.text
+        assert notice.source == HIGHER
 
 
 def test_version_2_has_no_checksum_form_to_remark_upon() -> None:
@@ -123,7 +136,6 @@ def test_a_list_with_nothing_in_common_looks_like_a_collision() -> None:
     (notice,) = remarks(ledger(), replace(GOOD, addresses=(OTHER_VIP,)))
     assert notice.kind is NoticeKind.ADDRESSES_DIFFER
     assert "192.0.2.3 advertises 192.0.2.101, none of which is ours (192.0.2.100)" in notice.text
-    assert "virtual_router_id collision?" in notice.text
 
 
 @pytest.mark.requirement("RX-12")
@@ -160,3 +172,7 @@ def test_invented_sources_push_out_the_one_heard_least_recently() -> None:
     assert LOWER in sources
     assert HIGHER not in sources
     assert sources[-1] == IPv4Address("198.51.100.30")
+    assert book.peer(HIGHER) is None
+    known = book.peer(LOWER)
+    assert known is not None
+    assert known.accepted == 2

@@ -322,11 +322,11 @@ def test_preempt_delay_learns_the_interval_while_it_runs() -> None:
 
 
 @pytest.mark.requirement("PRE-3", "K-PDELAY")
-@pytest.mark.parametrize("priority", [100, 200])
-def test_our_priority_or_a_higher_one_stops_the_preempt_delay(priority: int) -> None:
+@pytest.mark.parametrize(("priority", "more"), [(100, [NoticeKind.EQUAL_PRIORITY]), (200, [])], ids=["ours", "higher"])
+def test_our_priority_or_a_higher_one_stops_the_preempt_delay(priority: int, more: list[NoticeKind]) -> None:
     router = started(parameters(preempt_delay=3.0))
     router.handle(received(50), 1.0)
-    assert notices(router.handle(received(priority), 2.0)) == [NoticeKind.PREEMPT_DELAY_STOPPED]
+    assert notices(router.handle(received(priority), 2.0)) == [NoticeKind.PREEMPT_DELAY_STOPPED, *more]
     assert backup_of(router).preempt_delay_until is None
     assert notices(router.handle(received(50), 5.0)) == [NoticeKind.PREEMPT_DELAY_STARTED]
     assert backup_of(router).preempt_delay_until == 8.0
@@ -457,7 +457,7 @@ def test_ipv6_addresses_are_compared_as_128_bit_numbers() -> None:
     router = serving()
     router.handle(SourceChanged(IPv6Address("fe80::ffff:0:1")), 0.0)
     event = AdvertisementReceived(IPv6Address("fe80::1:0:0:1"), advertisement(100))
-    assert kinds(router.handle(event, 0.1)) == ["WithdrawAddresses", "StateChanged"]
+    assert kinds(without_notices(router.handle(event, 0.1))) == ["WithdrawAddresses", "StateChanged"]
 
 
 @pytest.mark.requirement("SM-A-10", "TM-4")
@@ -476,6 +476,21 @@ def test_a_tie_is_lost_to_the_higher_address() -> None:
     changed = serving().handle(received(100), 0.5)[-1]
     assert isinstance(changed, StateChanged)
     assert changed.reason == "192.0.2.3 has our priority 100 and a higher address than 192.0.2.2"
+
+
+def test_a_router_with_our_priority_is_remarked_upon_once_as_backup_and_when_we_give_way_to_it() -> None:
+    router = started()
+    (notice,) = router.handle(received(100, LOWER), 0.5)
+    assert notice == Notice(
+        NoticeKind.EQUAL_PRIORITY,
+        "192.0.2.1 has our priority, 100: where both are masters the higher address stays",
+        LOWER,
+    )
+    assert router.handle(received(100, LOWER), 1.5) == []
+    assert notices(router.handle(received(200, HIGHER), 2.0)) == []
+    assert notices(router.handle(received(100, LOWER), 2.5)) == [NoticeKind.EQUAL_PRIORITY]
+    assert notices(serving().handle(received(100, HIGHER), 0.5)) == [NoticeKind.EQUAL_PRIORITY]
+    assert notices(serving().handle(received(200, HIGHER), 0.5)) == []
 
 
 @pytest.mark.requirement("K-HIGHER")
@@ -497,7 +512,9 @@ def test_a_losing_advertisement_is_answered_at_once(version: Version) -> None:
     router = serving(parameters(version=version))
     sent, notice = router.handle(AdvertisementReceived(LOWER, advertisement(50, version=version)), 0.5)
     assert sent == SendAdvertisement(100)
-    assert notice == Notice(NoticeKind.LOSING_ADVERTISEMENT, "192.0.2.1 also advertises, with priority 50; ours is 100")
+    assert notice == Notice(
+        NoticeKind.LOSING_ADVERTISEMENT, "192.0.2.1 also advertises, with priority 50; ours is 100", LOWER
+    )
 
 
 @pytest.mark.requirement("K-LOWER")
@@ -595,8 +612,21 @@ def test_losing_advertisements_are_answered_with_announcements_once_a_second_and
     heard = [0.25, 0.5, 1.0, 1.25, 1.5]
     rounds = [now for now in heard if Announce(3) in router.handle(received(50), now)]
     assert rounds == [0.25, 1.25]
-    assert router.deadline == 3.75
-    assert router.handle(TimerExpired(), 3.75) == [Announce(3)]
+    assert router.deadline == 2.25
+    assert router.handle(TimerExpired(), 2.25) == [Announce(3)]
+    assert router.deadline == 4.75
+    assert router.handle(TimerExpired(), 4.75) == [Announce(3)]
+    assert router.deadline == 40.95
+
+
+@pytest.mark.requirement("K-LOWER")
+def test_the_announcement_after_the_last_losing_advertisement_is_held_back_and_not_left_out() -> None:
+    times = AnnouncementTimes(master_delay=0.0, lower_priority_repeat=3, lower_priority_delay=0.0)
+    router = serving(parameters(interval=4095, announcements=times))
+    assert Announce(3) in router.handle(received(50), 0.25)
+    assert Announce(3) not in router.handle(received(50), 0.5)
+    assert router.deadline == 1.25
+    assert router.handle(TimerExpired(), 1.25) == [Announce(3)]
     assert router.deadline == 40.95
 
 

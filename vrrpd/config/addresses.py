@@ -1,4 +1,4 @@
-"""A line of ``virtual_ipaddress`` or ``unicast_peer`` to a value of the model.
+"""A line of ``virtual_ipaddress``, ``unicast_peer`` or ``accept_sources`` to a value of the model.
 
 The words of a virtual address are those of ``ip address add`` that keepalived knows, in any order after the address.
 """
@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Final
 
 from vrrpd.config.keywords import ip, whole
 from vrrpd.config.lexer import Statement
-from vrrpd.config.model import IPAddress, UnicastPeer, VirtualAddress
+from vrrpd.config.model import IPAddress, IPNetwork, UnicastPeer, VirtualAddress
 from vrrpd.config.report import Place, Report, seen
 
 SCOPES: Final = {"global": 0, "site": 200, "link": 253, "host": 254, "nowhere": 255}
@@ -190,6 +190,59 @@ def unicast_peer(statement: Statement, report: Report) -> UnicastPeer | None:
         report.error(statement.place, f"min_ttl is {minimum}, expected at most max_ttl, {maximum}")
         return None
     return UnicastPeer(address, minimum, maximum)
+
+
+NETWORK_EXPECTED: Final = "an address or a prefix such as 192.0.2.7, 192.0.2.0/24 or fe80::/10"
+NEVER_A_SOURCE: Final = (IPv4Network("224.0.0.0/3"), IPv4Network("127.0.0.0/8"), IPv4Network("0.0.0.0/8"))
+"""Multicast and reserved addresses, loopback, and none at all."""
+LINK_LOCAL: Final = IPv6Network("fe80::/10")
+
+
+class NetworkError(ValueError):
+    """What is wrong with an address or prefix of accepted sources; ``str()`` says what was seen and expected."""
+
+
+def accepted_network(text: str) -> IPNetwork:
+    """An address or a prefix from which advertisements may come; raises ``NetworkError``."""
+    host, slash, length_text = text.partition("/")
+    address, length = ip(host), whole(length_text)
+    if address is None or (slash and (length is None or not 0 <= length <= address.max_prefixlen)):
+        raise NetworkError(f"accepted source is {seen(text)}, expected {NETWORK_EXPECTED}")
+    bits = address.max_prefixlen if length is None else length
+    network: IPNetwork
+    if isinstance(address, IPv4Address):
+        network = IPv4Network((address, bits), strict=False)
+    else:
+        network = IPv6Network((address, bits), strict=False)
+    if network.network_address != address:
+        raise NetworkError(f"accepted source is {seen(text)}, which has bits set behind its length: expected {network}")
+    return network
+
+
+def why_no_router(network: IPNetwork, unicast: bool) -> str | None:
+    """Says why no advertisement can come from anywhere in a prefix; None when one can."""
+    if isinstance(network, IPv4Network):
+        if any(network.subnet_of(never) for never in NEVER_A_SOURCE):
+            return "no router can have such an address"
+        return None
+    if not unicast and not network.overlaps(LINK_LOCAL):
+        return "over IPv6 advertisements come from link-local addresses (fe80::/10)"
+    if network.prefixlen == 128 and not is_unicast(network.network_address):
+        return "no router can have such an address"
+    if network.subnet_of(IPv6Network("ff00::/8")):
+        return "no router can have such an address"
+    return None
+
+
+def accepted_source(statement: Statement, report: Report) -> IPNetwork | None:
+    """One line of ``accept_sources``: an address or a prefix."""
+    try:
+        if statement.block is not None or statement.values:
+            raise NetworkError(f"{seen(statement.keyword)} has more behind it, expected {NETWORK_EXPECTED}")
+        return accepted_network(statement.keyword)
+    except NetworkError as wrong:
+        report.error(statement.place, str(wrong))
+        return None
 
 
 def is_unicast(address: IPAddress) -> bool:

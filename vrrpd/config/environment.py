@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from vrrpd.config.addresses import is_interface_name, is_link_local
+from vrrpd.config.addresses import NetworkError, accepted_network, is_interface_name, is_link_local
 from vrrpd.config.global_defs import is_chain_name
 from vrrpd.config.groups import CONFIG_NAME, DEFAULT_NAME, VIRTUAL_IPS, Group, divide, plain_name, virtual_addresses
 from vrrpd.config.host import HostFacts
@@ -29,6 +29,7 @@ from vrrpd.config.model import (
     FirewallRule,
     GlobalSettings,
     InitialState,
+    IPNetwork,
     NotifyScripts,
     TcpTarget,
     TrackedCheck,
@@ -65,6 +66,7 @@ CHECK_INTERVAL: Final = "OPENSHIFT_HA_CHECK_INTERVAL"
 NOTIFY_SCRIPT: Final = "OPENSHIFT_HA_NOTIFY_SCRIPT"
 CHAIN: Final = "OPENSHIFT_HA_IPTABLES_CHAIN"
 NFTABLES: Final = "OPENSHIFT_HA_NFTABLES_RULE"
+ACCEPT_SOURCES: Final = "VRRPD_ACCEPT_SOURCES"
 ADVERT_INTERVAL: Final = "VRRPD_ADVERT_INTERVAL"
 PRIORITY: Final = "VRRPD_PRIORITY"
 SCRIPT_USER: Final = "VRRPD_SCRIPT_USER"
@@ -155,6 +157,7 @@ class _Reader:
         common = self.common(checks)
         intervals = self.intervals(groups)
         priorities = self.priorities(groups)
+        self.accepted = self.accepted_sources(groups)
         routers = tuple(
             self.router(group, common, intervals.get(group.family, 100), priorities[group.number]) for group in groups
         )
@@ -214,6 +217,7 @@ class _Reader:
             priority=priority,
             advertisement_interval=interval,
             authentication=self.password() if version is Version.V2 else None,
+            accept_sources=tuple(network for network in self.accepted if network.version == group.family),
         )
         if not self.nodes.unicast:
             return replace(
@@ -258,6 +262,28 @@ class _Reader:
                 return {}
             intervals[family] = interval
         return intervals
+
+    def accepted_sources(self, groups: Sequence[Group]) -> tuple[IPNetwork, ...]:
+        """The only sources that count, of both families; a family that is not limited at all must not be a surprise."""
+        variables = self.variables
+        found: dict[IPNetwork, None] = {}
+        for word in variables.words(ACCEPT_SOURCES):
+            try:
+                found[accepted_network(word)] = None
+            except NetworkError as wrong:
+                variables.error(f"{ACCEPT_SOURCES}: {wrong}")
+        for family in sorted({group.family for group in groups} if variables.given(ACCEPT_SOURCES) else ()):
+            if not any(network.version == family for network in found):
+                example = "fe80::/10" if family == 6 and not self.nodes.unicast else "the nodes' addresses"
+                variables.error(
+                    f"{ACCEPT_SOURCES} lists no IPv{family} source but there are IPv{family} groups, expected one at "
+                    f"least, such as {example}"
+                )
+        cluster = None if self.nodes.unicast else self.nodes.cluster(4)
+        for node in cluster.nodes if cluster is not None and found else ():
+            if node.version == 4 and not any(node in network for network in found):
+                variables.warning(f"{ACCEPT_SOURCES} does not hold the node {node}: it is not heard from there")
+        return tuple(found)
 
     def preemption(self) -> tuple[bool, float]:
         """Whether to preempt, and after how many seconds."""

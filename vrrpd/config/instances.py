@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Final
 
-from vrrpd.config.addresses import is_interface_name, unicast_peer, virtual_address
+from vrrpd.config.addresses import accepted_source, is_interface_name, unicast_peer, virtual_address
 from vrrpd.config.keywords import (
     AlwaysSo,
     Draft,
@@ -45,6 +45,7 @@ from vrrpd.config.model import (
     Family,
     InitialState,
     IPAddress,
+    IPNetwork,
     NotifyScripts,
     TrackedCheck,
     TrackedInterface,
@@ -151,6 +152,7 @@ VRRP_INSTANCE: Final[Table] = {
     "unicast_peer": entries(unicast_peer, "one address on each line"),
     "unicast_ttl": number(1, 255),
     "run_alone": flag(),
+    "accept_sources": entries(accepted_source, "one address or prefix on each line"),
     "authentication": Works(_authentication),
     "v3_checksum_as_v2": flag(),
     "strict_mode": flag(),
@@ -245,6 +247,7 @@ def complete_router(
         multicast_group=_multicast_group(draft, settings, family, report),
         unicast_peers=peers,
         unicast_ttl=draft.get("unicast_ttl", int) or 255,
+        accept_sources=_accept_sources(draft, report),
         authentication=_password(draft, version, report),
         checksum_without_pseudo_header=_flag(draft, settings, "v3_checksum_as_v2", "v3_checksum_as_v2"),
         strict=strict,
@@ -326,6 +329,16 @@ def _peers(draft: Draft, report: Report) -> tuple[UnicastPeer, ...]:
             f"({draft.name}) unicast_peer is empty, expected at least one address",
         )
     return peers
+
+
+def _accept_sources(draft: Draft, report: Report) -> tuple[IPNetwork, ...]:
+    """The sources that count; a block that lists none would otherwise mean that all of them do."""
+    found = tuple(one for one, _ in draft.items("accept_sources", object) if isinstance(one, IPv4Network | IPv6Network))
+    if draft.given("accept_sources") and not found and "accept_sources" not in draft.broken:
+        report.error(
+            draft.place_of("accept_sources"), f"({draft.name}) accept_sources is empty, expected at least one address"
+        )
+    return found
 
 
 def _password(draft: Draft, version: Version, report: Report) -> Authentication | None:

@@ -13,6 +13,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Final, Literal, TypeAlias
 
 from vrrpd.protocol.datagram import IPAddress as IPAddress
+from vrrpd.protocol.datagram import IPNetwork as IPNetwork
 from vrrpd.protocol.timing import DEFAULT_DOWN_ADVERTISEMENTS, Version
 
 Family: TypeAlias = Literal[4, 6]
@@ -188,6 +189,8 @@ class VirtualRouterConfig:
     unicast_peers: tuple[UnicastPeer, ...] = ()
     """Empty in unicast mode: the only node of its group, which speaks to nobody."""
     unicast_ttl: int = 255
+    accept_sources: tuple[IPNetwork, ...] = ()
+    """The only sources whose advertisements count, also in multicast; empty: no such limit."""
     authentication: Authentication | None = None
     checksum_without_pseudo_header: bool = False
     """``v3_checksum_as_v2``: send RFC 9568's IPv4 checksum instead of the form keepalived and FRR use."""

@@ -22,6 +22,7 @@ from vrrpd.config.model import (
     Configuration,
     FirewallRule,
     GlobalSettings,
+    IPNetwork,
     NotifyScripts,
     TcpTarget,
     TrackedCheck,
@@ -167,6 +168,7 @@ def _transport(router: VirtualRouterConfig) -> Iterator[str]:
             yield "run_alone"
     if router.unicast_ttl != 255:
         yield f"unicast_ttl {router.unicast_ttl}"
+    yield from _inner("accept_sources", [_network(network) for network in router.accept_sources])
     if router.authentication is not None:
         yield from _inner("authentication", ["auth_type PASS", f"auth_pass {_password(router.authentication)}"])
 
@@ -199,6 +201,11 @@ def _peer(peer: UnicastPeer) -> str:
     minimum = "" if peer.min_ttl is None else f" min_ttl {peer.min_ttl}"
     maximum = "" if peer.max_ttl is None else f" max_ttl {peer.max_ttl}"
     return f"{peer.address}{minimum}{maximum}"
+
+
+def _network(network: IPNetwork) -> str:
+    """A prefix; an address where it holds only one."""
+    return str(network.network_address) if network.prefixlen == network.max_prefixlen else str(network)
 
 
 def _tracked(name: str, tracked: TrackedCheck | TrackedInterface) -> str:
@@ -305,6 +312,7 @@ def _json_router(router: VirtualRouterConfig) -> dict[str, object]:
             for peer in router.unicast_peers
         ],
         "unicast_ttl": router.unicast_ttl,
+        "accept_sources": [_network(network) for network in router.accept_sources],
         "authentication": None if router.authentication is None else "PASS",
         "checksum_without_pseudo_header": router.checksum_without_pseudo_header,
         "strict": router.strict,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Final
 
-from vrrpd.config.addresses import is_interface_name, is_link_local, is_unicast
+from vrrpd.config.addresses import is_interface_name, is_link_local, is_unicast, why_no_router
 from vrrpd.config.model import (
     OWNER_PRIORITY,
     Configuration,
@@ -31,6 +31,8 @@ LONGEST_INTERVAL: Final = {Version.V2: 25500, Version.V3: 4095}
 """Centiseconds: 8 bits of seconds, 12 bits of centiseconds."""
 LONGEST_PREEMPT_DELAY: Final = 1000
 LARGEST_WEIGHT: Final = 253
+MOST_ACCEPTED_SOURCES: Final = 64
+"""Prefixes that one packet may have to be compared with."""
 
 
 def advertisement_interval(seconds: Decimal, version: Version) -> tuple[int, str | None]:
@@ -230,6 +232,29 @@ class _Router:
             self.unicast()
         else:
             self.multicast()
+        self.accepted_sources()
+
+    def accepted_sources(self) -> None:
+        """Every prefix can hold a router, and every peer is in one of them."""
+        router = self.router
+        listed = router.accept_sources
+        if len(listed) > MOST_ACCEPTED_SOURCES:
+            count = len(listed)
+            self.error(
+                "accept_sources", f"accept_sources has {count} entries, expected at most {MOST_ACCEPTED_SOURCES}"
+            )
+        for entry, network in enumerate(listed):
+            if network.version != router.family:
+                self.error(
+                    "accept_sources", f"accepted source is {network}, expected an IPv{router.family} address", entry
+                )
+            elif why := why_no_router(network, router.unicast):
+                self.error("accept_sources", f"accepted source is {network}, but {why}", entry)
+        for entry, peer in enumerate(router.unicast_peers):
+            if listed and not any(peer.address in network for network in listed):
+                self.error(
+                    "unicast_peer", f"peer is {peer.address}, which is not in accept_sources: it is never heard", entry
+                )
 
     def multicast(self) -> None:
         group = self.router.multicast_group

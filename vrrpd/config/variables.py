@@ -49,6 +49,7 @@ NAMES: Final = frozenset(
         "VRRPD_NODE_ADDRESS",
         "VRRPD_PRIORITY",
         "VRRPD_MONITOR_ADDRESS",
+        "VRRPD_ACCEPT_SOURCES",
         "VRRPD_INSTANCE",
         "VRRPD_KEEP_VIPS",
         "VRRPD_LOG_FORMAT",
@@ -58,6 +59,9 @@ NAMES: Final = frozenset(
     }
 )
 """Every variable that is read, here or by the command line."""
+
+LONGEST_VALUE: Final = 128 * 1024
+"""Characters: more than Linux lets a program have in one variable (MAX_ARG_STRLEN)."""
 
 OURS: Final = ("OPENSHIFT_HA_", "VRRPD_", "HA_EXCLUDED_")
 """What a variable begins with that is meant for this program."""
@@ -78,9 +82,14 @@ class Variables:
     """The environment of a process, an empty value being an unset one."""
 
     def __init__(self, environment: Mapping[str, str], report: Report) -> None:
-        stripped = {name: value.strip() for name, value in environment.items()}
-        self._values = {name: value for name, value in stripped.items() if value}
         self.report = report
+        self._values: dict[str, str] = {}
+        for name, value in environment.items():
+            if len(value) <= LONGEST_VALUE:
+                if stripped := value.strip():
+                    self._values[name] = stripped
+            elif name in NAMES:
+                self.error(f"{name} has {len(value)} characters, expected at most {LONGEST_VALUE}")
 
     def given(self, name: str) -> bool:
         """Whether the variable has a value."""

@@ -15,6 +15,7 @@ import logging
 import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Final, TypeAlias
@@ -179,6 +180,12 @@ class LinuxDataplane:
             sender.close()
         self._senders.clear()
 
+    def open_sender(self, index: int) -> None:
+        """Opens what announcements leave by: a takeover must not need a file descriptor that may not be had."""
+        if index not in self._senders:
+            with suppress(OSError):  # tried again, and told, when there is something to announce
+                self._senders[index] = FrameSender(index)
+
     def forget_interface(self, index: int) -> None:
         """Closes what belongs to an interface that is gone."""
         if sender := self._senders.pop(index, None):
@@ -339,6 +346,8 @@ class RouterPort:
             if interface is None:
                 continue
             announced = interface.arp and len(interface.mac) == 6
+            if announced:
+                self._shared.open_sender(interface.index)
             frame = announcement(interface.mac, virtual.address) if announced else None
             self._prepared[virtual.address] = _Prepared(
                 virtual=virtual,

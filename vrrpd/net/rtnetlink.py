@@ -92,6 +92,11 @@ _IFF_LOWER_UP: Final = 0x10000
 _OPERATIONAL_STATES: Final = ("UNKNOWN", "NOTPRESENT", "DOWN", "LOWERLAYERDOWN", "TESTING", "DORMANT", "UP")
 
 
+_NO_FAMILY: Final = bytes([socket.AF_UNSPEC])
+_MALFORMED: Final = (struct.error, IndexError, ValueError)
+"""What comes of taking apart what no kernel sends."""
+
+
 class Message(NamedTuple):
     """One netlink message: what its header says, and all its bytes, header included."""
 
@@ -137,7 +142,7 @@ def is_bridge_port(message: bytes) -> bool:
 
     Leaving a bridge is reported as ``DELETE_LINK`` of family AF_BRIDGE.
     """
-    return message[BODY] != socket.AF_UNSPEC
+    return message[BODY : BODY + 1] != _NO_FAMILY
 
 
 def interface_index(message: bytes) -> int:
@@ -159,7 +164,7 @@ def _attributes(message: bytes, offset: int) -> dict[int, bytes]:
     end = len(message)
     while offset + 4 <= end:
         length, kind = _ATTRIBUTE.unpack_from(message, offset)
-        if length < 4:
+        if length < 4 or offset + length > end:
             break
         found[kind & _ATTRIBUTE_TYPE] = message[offset + 4 : offset + length]
         offset += (length + 3) & ~3
@@ -175,7 +180,14 @@ def _number(data: bytes | None) -> int | None:
 
 
 def decode_interface(message: bytes) -> Interface | None:
-    """Decodes ``NEW_LINK``; None where it does not describe an interface (wireless events)."""
+    """Decodes ``NEW_LINK``; None where it does not describe an interface (wireless events) or is malformed."""
+    try:
+        return _interface(message)
+    except _MALFORMED:
+        return None
+
+
+def _interface(message: bytes) -> Interface | None:
     _, _, index, flags, _ = _LINK.unpack_from(message, BODY)
     attributes = _attributes(message, BODY + _LINK.size)
     name = attributes.get(_IFLA_IFNAME)
@@ -198,7 +210,14 @@ def decode_interface(message: bytes) -> Interface | None:
 
 
 def decode_address(message: bytes) -> InterfaceAddress | None:
-    """Decodes ``NEW_ADDRESS`` and ``DELETE_ADDRESS``; None where there is no IPv4 or IPv6 address in it."""
+    """Decodes ``NEW_ADDRESS`` and ``DELETE_ADDRESS``; None where no IPv4 or IPv6 address can be read."""
+    try:
+        return _interface_address(message)
+    except _MALFORMED:
+        return None
+
+
+def _interface_address(message: bytes) -> InterfaceAddress | None:
     family, prefix_length, flags, scope, index = _ADDRESS.unpack_from(message, BODY)
     attributes = _attributes(message, BODY + _ADDRESS.size)
     remote = attributes.get(_IFA_ADDRESS)

@@ -81,11 +81,11 @@ _JUMP_IF_ANY_BIT: Final = 0x45
 _RETURN: Final = 0x06
 _WHOLE_PACKET: Final = 0xFFFFFFFF
 
-_Instruction: TypeAlias = tuple[int, int, int, int]
+Instruction: TypeAlias = tuple[int, int, int, int]
 """Code, jump if true, jump if false (both relative), constant: ``struct sock_filter``."""
 
 
-def vrid_filter(family: Literal[4, 6], vrids: Iterable[int]) -> list[_Instruction]:
+def vrid_filter(family: Literal[4, 6], vrids: Iterable[int]) -> list[Instruction]:
     """Builds a classic BPF program that passes messages of these vrids, and messages too short to have one.
 
     A raw IPv4 socket's filter starts at the IP header, a raw IPv6 socket's at the VRRP message. The set is a bitmap in
@@ -96,7 +96,7 @@ def vrid_filter(family: Literal[4, 6], vrids: Iterable[int]) -> list[_Instructio
         bitmap |= 1 << vrid
     words = [(word, bitmap >> (32 * word) & 0xFFFFFFFF) for word in range(8)]
     words = [(word, bits) for word, bits in words if bits]
-    program: list[_Instruction] = [
+    program: list[Instruction] = [
         (_LOAD_X_IPV4_HEADER_LENGTH if family == 4 else _LOAD_X_CONSTANT, 0, 0, 0),
         (_LOAD_LENGTH, 0, 0, 0),
         (_SUBTRACT_X, 0, 0, 0),
@@ -126,7 +126,8 @@ def vrid_filter(family: Literal[4, 6], vrids: Iterable[int]) -> list[_Instructio
     return program
 
 
-def _attach_filter(sock: socket.socket, program: list[_Instruction]) -> None:
+def attach_filter(sock: socket.socket, program: list[Instruction]) -> None:
+    """Lets the kernel pass only what a classic BPF program passes; takes the place of the filter before."""
     code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *instruction) for instruction in program))
     sock.setsockopt(
         socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("@HP", len(program), ctypes.addressof(code))
@@ -191,9 +192,9 @@ class Ipv6Packet:
         for level, kind, data in _control_messages(self.ancillary):
             if level != socket.IPPROTO_IPV6:
                 continue
-            if kind == socket.IPV6_HOPLIMIT:
+            if kind == socket.IPV6_HOPLIMIT and len(data) == 4:
                 (hop_limit,) = struct.unpack("=i", data)
-            elif kind == socket.IPV6_PKTINFO:
+            elif kind == socket.IPV6_PKTINFO and len(data) == _PACKET_INFORMATION.size:
                 destination = IPv6Address(data[:16])
         if self.flags & socket.MSG_TRUNC:
             raise Discard(
@@ -263,7 +264,7 @@ class Receiver:
     def set_vrids(self, vrids: frozenset[int] | None) -> None:
         """Lets the kernel drop messages of all other vrids unseen and uncounted; None hears every vrid."""
         if vrids is not None:
-            _attach_filter(self._socket, vrid_filter(self._family, vrids))
+            attach_filter(self._socket, vrid_filter(self._family, vrids))
             return
         try:
             self._socket.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
@@ -321,7 +322,7 @@ class Transmitter:
         self._socket = _raw_socket(interface, self._family)
         try:
             # First of all: what arrives between here and the bind must not be kept either.
-            _attach_filter(self._socket, [(_RETURN, 0, 0, 0)])
+            attach_filter(self._socket, [(_RETURN, 0, 0, 0)])
             if self._family == 4:
                 self._prepare_ipv4(index, hop_limit)
             else:

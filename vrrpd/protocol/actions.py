@@ -36,6 +36,8 @@ class NoticeKind(Enum):
     """A MASTER heard a router that loses to it: the event behind ``notify_master_rx_lower_pri``."""
     SECOND_OWNER = "second_owner"
     SAME_SOURCE = "same_source"
+    EQUAL_PRIORITY = "equal_priority"
+    """Another router of the group has our priority: its address decides."""
     ADDRESSES_TAKEN = "addresses_taken"
     FAULTS_CHANGED = "faults_changed"
     LATE = "late"
@@ -94,6 +96,8 @@ class Notice:
 
     kind: NoticeKind
     text: str
+    source: IPAddress | None = None
+    """The other router, where it is about one."""
 
 
 Action: TypeAlias = (

@@ -11,7 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 
-from vrrpd.protocol.datagram import Datagram, IPAddress
+from vrrpd.protocol.datagram import Datagram, IPAddress, IPNetwork
 from vrrpd.protocol.discard import Discard, DiscardReason
 from vrrpd.protocol.packet import NO_AUTHENTICATION, SIMPLE_PASSWORD, Advertisement
 from vrrpd.protocol.timing import CENTISECONDS_PER_SECOND, Version
@@ -39,6 +39,8 @@ class AdmissionPolicy:
     """The multicast group; None in unicast mode."""
     peers: dict[IPAddress, Peer] = field(default_factory=dict)
     """Unicast mode: the only sources that are accepted."""
+    accept_sources: tuple[IPNetwork, ...] = ()
+    """The only sources that are accepted, in either mode; empty: no such limit."""
     password: bytes | None = None
     """Version 2: the 8 bytes of a PASS password; None for no authentication."""
     strict: bool = False
@@ -52,6 +54,8 @@ def admit(
 ) -> None:
     """Returns when the advertisement is for this router and raises ``Discard`` otherwise."""
     _check_path(datagram, policy)
+    # Before all that is said about the content: what a stranger sends is nobody's misconfiguration.
+    _check_listed(datagram, policy, own_addresses)
     _check_version(advertisement, policy)
     _check_source(datagram, policy, own_addresses)
     if advertisement.version is Version.V2:
@@ -84,6 +88,14 @@ def _check_path(datagram: Datagram, policy: AdmissionPolicy) -> None:
     low, high = low or 0, HOP_LIMIT if high is None else high
     if datagram.hop_limit is None or not low <= datagram.hop_limit <= high:
         raise Discard(DiscardReason.HOP_LIMIT, f"hop limit is {seen}, expected {low} to {high} from this peer")
+
+
+def _check_listed(datagram: Datagram, policy: AdmissionPolicy, own_addresses: Collection[IPAddress]) -> None:
+    listed = policy.accept_sources
+    if not listed or datagram.source in own_addresses:
+        return  # _check_source names our own
+    if not any(datagram.source in network for network in listed):
+        raise Discard(DiscardReason.UNLISTED_SOURCE, f"source address {datagram.source} is not in accept_sources")
 
 
 def _check_version(advertisement: Advertisement, policy: AdmissionPolicy) -> None:

@@ -6,12 +6,13 @@ An IPv4 raw socket hands over the IP header, an IPv6 one does not; behind this f
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Final, TypeAlias
 
 from vrrpd.protocol.discard import Discard, DiscardReason
 
 IPAddress: TypeAlias = IPv4Address | IPv6Address
+IPNetwork: TypeAlias = IPv4Network | IPv6Network
 
 VRRP_PROTOCOL: Final = 112
 """IP protocol number / IPv6 next header of VRRP (RFC 9568 sections 5.1.1.4 and 5.1.2.4)."""

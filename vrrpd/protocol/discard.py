@@ -21,6 +21,7 @@ class DiscardReason(Enum):
     INTERVAL = "interval"
     DESTINATION = "destination"
     SOURCE = "source"
+    UNLISTED_SOURCE = "unlisted_source"
     OWN_SOURCE = "own_source"
     VRID = "vrid"
     AUTHENTICATION_TYPE = "authentication_type"

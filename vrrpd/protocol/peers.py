@@ -33,6 +33,8 @@ class Peer:
     """The last advertisement accepted from it."""
     checksum_form: ChecksumForm | None = None
     remarks: set[NoticeKind] = field(default_factory=set)
+    remark_again: bool = False
+    """Whoever was told of the remarks has dropped them: the next advertisement makes them anew."""
 
 
 class PeerLedger:
@@ -53,10 +55,17 @@ class PeerLedger:
         """Every source that is remembered, the one heard last at the end."""
         return tuple(self._peers.values())
 
+    def peer(self, source: IPAddress) -> Peer | None:
+        """What is known of one source; None where it is not remembered."""
+        return self._peers.get(source)
+
     def accepted(self, source: IPAddress, decoded: Decoded, now: float) -> list[Notice]:
         """Books an accepted advertisement and returns what is worth a word about it."""
         peer = self._peer(source, now)
         peer.accepted += 1
+        if peer.remark_again:
+            peer.remark_again = False
+            peer.remarks.clear()
         unchanged = peer.last == decoded.advertisement and peer.checksum_form is decoded.checksum_form
         peer.last = decoded.advertisement
         peer.checksum_form = decoded.checksum_form
@@ -97,27 +106,25 @@ class PeerLedger:
         if self._version is Version.V3 and form not in (self._sends, ChecksumForm.EITHER):
             text = (
                 f"{source} sends checksums of the form {form.value}, we send {self._sends.value}: it most likely drops "
-                "our advertisements, and both will be MASTER; set v3_checksum_as_v2 alike on both"
+                "our advertisements, and both will be MASTER"
             )
-            found.append(Notice(NoticeKind.CHECKSUM_FORM, text))
+            found.append(Notice(NoticeKind.CHECKSUM_FORM, text, source))
         if advertisement.max_advertise_interval != self._interval:
             theirs, ours = seconds(advertisement.max_advertise_interval), seconds(self._interval)
             text = f"{source} advertises every {theirs:g} s, ours is {ours:g} s (advert_int)"
-            found.append(Notice(NoticeKind.INTERVAL_DIFFERS, text))
+            found.append(Notice(NoticeKind.INTERVAL_DIFFERS, text, source))
         if advertisement.addresses != self._addresses and frozenset(advertisement.addresses) != self._address_set:
-            found.append(Notice(NoticeKind.ADDRESSES_DIFFER, self._address_difference(source, advertisement)))
+            text = self._address_difference(source, advertisement)
+            found.append(Notice(NoticeKind.ADDRESSES_DIFFER, text, source))
         if source.version == 6 and not advertisement.addresses[0].is_link_local:
             text = f"{source} advertises {advertisement.addresses[0]} first, RFC 9568 expects a link-local address"
-            found.append(Notice(NoticeKind.FIRST_ADDRESS_GLOBAL, text))
+            found.append(Notice(NoticeKind.FIRST_ADDRESS_GLOBAL, text, source))
         return found
 
     def _address_difference(self, source: IPAddress, advertisement: Advertisement) -> str:
         theirs = frozenset(advertisement.addresses)
         if not theirs & self._address_set:
-            return (
-                f"{source} advertises {_listed(theirs)}, none of which is ours ({_listed(self._address_set)}): "
-                "virtual_router_id collision? give one of the groups another id"
-            )
+            return f"{source} advertises {_listed(theirs)}, none of which is ours ({_listed(self._address_set)})"
         parts = []
         if missing := self._address_set - theirs:
             parts.append(f"lacks {_listed(missing)}")

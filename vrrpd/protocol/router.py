@@ -234,7 +234,13 @@ class VirtualRouter:
             master = replace(master, refresh=now + times.refresh)
             actions.append(Announce(times.refresh_repeat))
         if master.lower_priority_round is not None and now >= master.lower_priority_round:
-            master = replace(master, lower_priority_round=None)
+            # Sooner than the delay, it was held back by the spacing, and is itself repeated after the delay.
+            held_back = now < master.lower_priority_answered + times.lower_priority_delay
+            master = replace(
+                master,
+                lower_priority_answered=now if held_back else master.lower_priority_answered,
+                lower_priority_round=now + times.lower_priority_delay if held_back else None,
+            )
             actions.append(Announce(times.lower_priority_repeat))
         self.state = master
         return actions
@@ -309,10 +315,15 @@ class VirtualRouter:
             master=source,
             master_priority=advertisement.priority,
         )
-        if interval == backup.master_adver_interval:
-            return []
-        text = f"advertisement interval of {source} is {seconds(interval):g} s"
-        return [Notice(NoticeKind.INTERVAL_LEARNED, f"{text}, was {seconds(backup.master_adver_interval):g} s")]
+        notices: list[Action] = []
+        before = (backup.master, backup.master_priority)
+        if advertisement.priority == self.priority and before != (source, advertisement.priority):
+            notices.append(_equal_priority(source, advertisement.priority))
+        if interval != backup.master_adver_interval:
+            text = f"advertisement interval of {source} is {seconds(interval):g} s"
+            was = f"was {seconds(backup.master_adver_interval):g} s"
+            notices.append(Notice(NoticeKind.INTERVAL_LEARNED, f"{text}, {was}"))
+        return notices
 
     def _advertisement_as_master(
         self, master: Master, source: IPAddress, advertisement: Advertisement, now: float
@@ -328,11 +339,11 @@ class VirtualRouter:
         if theirs == ours and source == self._source:
             # Two such routers would answer each other without end.
             text = f"another router advertises priority {theirs} from our own address {source}: duplicate address?"
-            return [Notice(NoticeKind.SAME_SOURCE, text)]
+            return [Notice(NoticeKind.SAME_SOURCE, text, source)]
         actions: list[Action] = []
         if theirs == ours == OWNER_PRIORITY:
             text = f"{source} also has priority 255: at most one router can own the addresses"
-            actions.append(Notice(NoticeKind.SECOND_OWNER, text))
+            actions.append(Notice(NoticeKind.SECOND_OWNER, text, source))
         if theirs > ours or (theirs == ours and self._source is not None and int(source) > int(self._source)):
             return actions + self._yield(source, advertisement, now)
         return actions + self._answer(master, source, advertisement, now)
@@ -351,7 +362,7 @@ class VirtualRouter:
             if theirs > ours
             else f"{source} has our priority {theirs} and a higher address than {self._source}"
         )
-        actions: list[Action] = []
+        actions: list[Action] = [_equal_priority(source, ours)] if theirs == ours else []
         if self.parameters.advertise_before_yielding:
             actions.append(SendAdvertisement(ours))
         return [*actions, WithdrawAddresses(), self._change(backup, reason)]
@@ -362,16 +373,20 @@ class VirtualRouter:
         actions: list[Action] = []
         if self.parameters.answer_lower_priority and self._may_answer(now):
             actions.append(SendAdvertisement(self.priority))
-        spaced = now - master.lower_priority_answered >= LOWER_PRIORITY_ANNOUNCEMENT_SPACING
-        if times.lower_priority_repeat > 0 and spaced:
+        spaced = master.lower_priority_answered + LOWER_PRIORITY_ANNOUNCEMENT_SPACING
+        if times.lower_priority_repeat > 0 and now >= spaced:
             actions.append(Announce(times.lower_priority_repeat))
             self.state = replace(
                 master,
                 lower_priority_answered=now,
                 lower_priority_round=now + times.lower_priority_delay if times.lower_priority_delay > 0 else None,
             )
+        elif times.lower_priority_repeat > 0:
+            # Held back, not left out: it may be the last one, and the first that anybody can hear.
+            due = master.lower_priority_round
+            self.state = replace(master, lower_priority_round=spaced if due is None else min(due, spaced))
         text = f"{source} also advertises, with priority {advertisement.priority}; ours is {self.priority}"
-        return [*actions, Notice(NoticeKind.LOSING_ADVERTISEMENT, text)]
+        return [*actions, Notice(NoticeKind.LOSING_ADVERTISEMENT, text, source)]
 
     # -- everything else that happens -----------------------------------------------------------------------------
 
@@ -528,6 +543,11 @@ class VirtualRouter:
         if preempting and backup.master_priority is not None and backup.master_priority < self.priority:
             return f"preempting {backup.master}, which has priority {backup.master_priority}; ours is {self.priority}"
         return f"no advertisement from {backup.master} in time"
+
+
+def _equal_priority(source: IPAddress, priority: int) -> Notice:
+    text = f"{source} has our priority, {priority}: where both are masters the higher address stays"
+    return Notice(NoticeKind.EQUAL_PRIORITY, text, source)
 
 
 def _sentence(faults: tuple[Fault, ...]) -> str:
