@@ -76,11 +76,12 @@ def _group(chance: random.Random, vrid: int, base: int, nodes: int) -> list[Rout
     delay = round(chance.choice([0.0, 0.0, 0.0, 0.01, 0.03]) * base, 3)
     preempting = chance.choice([1.0, 1.0, 0.5, 0.0])
     moments = chance.random() < 0.7
+    halves = chance.choice([(1, 2), (2, 4), (1, 2, 4)]) if mixed else (2,)
     return [
         RouterPlan(
             vrid=vrid,
             priority=255 if node in (owner, second) else chance.choice(PRIORITIES),
-            interval=chance.choice([base // 2, base, base * 2]) if mixed else base,
+            interval=base * chance.choice(halves) // 2,
             preempt=chance.random() < preempting,
             preempt_delay=delay if chance.random() < 0.7 else 0.0,
             version=Version.V2 if v2 else Version.V3,

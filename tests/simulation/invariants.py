@@ -423,9 +423,20 @@ class OneRightfulMaster:
     master-down interval.
 
     "Rightful": nobody who would preempt has a higher priority. With ``nopreempt`` that may be more than one router.
+
+    Nothing can be promised to a group of which one router speaks more rarely than another one waits that has learned
+    the shortest interval there is: the last word of a MASTER that gives way may arrive after the first one of its
+    successor and teach its own interval once more (RFC 9568 section 6.4.2), and again with every false takeover.
     """
 
     name = "one rightful MASTER"
+
+    def promised(self, lan: Lan, routers: Sequence[SimulatedRouter]) -> bool:
+        """True for a group whose intervals (and clocks) go together."""
+        shortest = min(router.plan.interval for router in routers)
+        wait = min(master_down(router, shortest) / router.node.rate for router in routers)
+        rarest = max(router.plan.interval / 100 / router.node.rate for router in routers)
+        return rarest + lan.quality.timer_lateness + lan.quality.longest_delay < wait
 
     def time_to_settle(self, lan: Lan, routers: Sequence[SimulatedRouter], intervals: Iterable[int]) -> float:
         """When a group has settled, if nothing happens from now on; ``intervals`` are those of the episode."""

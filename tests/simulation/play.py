@@ -94,7 +94,7 @@ class Play:
         due = []
         for vrid in self.plans:
             routers = routers_of(self.nodes.values(), vrid)
-            if routers:
+            if routers and self.referee.one.promised(lan, routers):
                 when = self.referee.one.time_to_settle(lan, routers, self.intervals[vrid])
                 due.append((when, vrid))
         for when, vrid in sorted(due):
