@@ -1,4 +1,8 @@
-"""Nothing but a timestamp for people is ever read from the wall clock: setting it moves no timer."""
+"""The wall clock is read for timestamps, and beside the kernel's stamps of arrival, and nowhere else.
+
+Those stamps are by the wall clock. Set between arrival and reading, they are off: ``Link.drain`` then takes the packet
+as heard now, or at most 0.1 s (``LONGEST_WAIT``) too early. Every timer is on the monotonic clock.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,7 @@ WALL_CLOCK = {
 
 TIMESTAMPS = {
     ("daemon.py", "time.time"): "when the daemon started, when a reload ended",
+    ("links.py", "time.time"): "to compare the kernel's stamp of arrival with, at the same moment",
     ("logs.py", "time.strftime"): "a log line's time",
     ("logs.py", "time.gmtime"): "a log line's time, of the moment that logging recorded",
     ("reports.py", "time.time"): "when a state changed",
