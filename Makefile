@@ -30,7 +30,7 @@ types: setup  ## mypy --strict
 	$(BIN)/mypy
 
 unit: setup  ## the tests that need no namespaces
-	$(BIN)/pytest -m "not netns and not interop and not image and not budget and not faults"
+	$(BIN)/pytest -m "not netns and not interop and not image and not faults and not budget"
 
 core: setup  ## the protocol core alone, with its branch coverage (100 % is demanded)
 	$(BIN)/coverage run -m pytest -q -m "not budget" $(CORE_TESTS)
@@ -48,9 +48,11 @@ mutants: setup  ## break the core in some forty ways, each of which the tests mu
 netns: setup  ## real daemons in network namespaces
 	$(BIN)/pytest -m netns
 
-test: setup check core simulation  ## everything but the image: style, types, core with coverage, simulation, namespaces, faults, keepalived
+# Most of these wait most of the time, so that several run side by side; those marked `alone` measure something.
+test: setup check core simulation  ## everything but the image: style, types, core, simulation, namespaces, faults, keepalived
 	@tools/fetch-keepalived .cache/keepalived || echo "test: going on without keepalived: the tests say what that means"
-	$(BIN)/pytest $(CORE_TESTS:%=--ignore=%) --ignore=tests/image
+	$(BIN)/pytest -n 3 -m "not alone and not faults" $(CORE_TESTS:%=--ignore=%) --ignore=tests/image
+	$(BIN)/pytest -m "alone or faults" $(CORE_TESTS:%=--ignore=%) --ignore=tests/image
 
 image:  ## the container image, by docker or podman, or as root on a Debian that has neither
 	tools/build-image
@@ -84,14 +86,14 @@ bench-quick: $(VENV)/.bench keepalived  ## beside keepalived, a round or so of e
 bench-micro: $(VENV)/.bench  ## the parts of the way of one advertisement, without a network
 	$(BIN)/pytest bench/test_micro.py
 
+profile: $(VENV)/.bench  ## where the time goes: a timeline of a takeover, flame graphs (with py-spy)
+	@$(BIN)/python -m bench.profile
+
 faults: setup keepalived  ## every fault three times, beside keepalived, and the table in docs/faults.md: a quarter of an hour
 	@$(BIN)/python -m tests.faults --rounds 3 --write
 
 soak: $(VENV)/.bench  ## two nodes for half an hour: is everything flat? (MINUTES=5 for less)
 	@$(BIN)/python -m bench.soak --minutes $(or $(MINUTES),30)
-
-profile: $(VENV)/.bench  ## where the time goes: a timeline of a takeover, flame graphs (with py-spy)
-	@$(BIN)/python -m bench.profile
 
 $(VENV)/.bench: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'

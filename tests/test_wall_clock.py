@@ -1,7 +1,6 @@
-"""The wall clock is read for timestamps, and beside the kernel's stamps of arrival, and nowhere else.
+"""The wall clock is read for timestamps for people, and for how long a packet has waited: setting it moves no timer.
 
-Those stamps are by the wall clock. Set between arrival and reading, they are off: ``Link.drain`` then takes the packet
-as heard now, or at most 0.1 s (``LONGEST_WAIT``) too early. Every timer is on the monotonic clock.
+A kernel's time stamp is believed for a tenth of a second and never beyond now (``vrrpd.links``).
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ WALL_CLOCK = {
 
 TIMESTAMPS = {
     ("daemon.py", "time.time"): "when the daemon started, when a reload ended",
-    ("links.py", "time.time"): "to compare the kernel's stamp of arrival with, at the same moment",
+    ("links.py", "time.time"): "how long ago the kernel took a packet in, within bounds",
     ("logs.py", "time.strftime"): "a log line's time",
     ("logs.py", "time.gmtime"): "a log line's time, of the moment that logging recorded",
     ("reports.py", "time.time"): "when a state changed",

@@ -14,7 +14,7 @@ import pytest
 from bench.daemons import ROOT, NoSuchDaemon, keepalived
 from vrrpd.lab import wait_until
 
-pytestmark = pytest.mark.netns
+pytestmark = [pytest.mark.netns, pytest.mark.alone]
 
 BENCH = (sys.executable, "-m", "bench", "--quick", "--rounds", "1", "--no-plots")
 STOP_ONLY = ("--only", "a", "--event", "stop")

@@ -12,7 +12,7 @@ import pytest
 from tests.netns.demonstrations import daemons_of, demonstration, nothing_is_left
 from vrrpd.lab import wait_until
 
-pytestmark = pytest.mark.netns
+pytestmark = [pytest.mark.netns, pytest.mark.alone]
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from vrrpd.lab.probe import Probe, start_responder
 from vrrpd.net.interfaces import AddressAdded, AddressRemoved, Overrun
 from vrrpd.net.netlink import InterfaceMonitor
 
-pytestmark = pytest.mark.netns
+pytestmark = [pytest.mark.netns, pytest.mark.alone]
 
 VIP = "192.0.2.100"
 

@@ -11,7 +11,7 @@ from tests.netns.test_addresses import own
 from tests.netns.test_environment import start
 from vrrpd.lab import Bridge, Capture, Host, wait_until
 
-pytestmark = pytest.mark.netns
+pytestmark = [pytest.mark.netns, pytest.mark.alone]
 
 INTERVAL = 0.1
 ROUTERS = 60

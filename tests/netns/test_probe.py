@@ -9,7 +9,7 @@ import pytest
 from vrrpd.lab import Bridge, Host, Lab, wait_until
 from vrrpd.lab.probe import Probe, start_responder
 
-pytestmark = pytest.mark.netns
+pytestmark = [pytest.mark.netns, pytest.mark.alone]
 
 
 @pytest.fixture

@@ -480,7 +480,7 @@ class NoNeedlessTakeover:
     stopped and went on, for as long as one that listens needs to be sure: the master-down interval of the one who takes
     over, the interval of the MASTER, a late timer and a packet's delay. Packets that were on their way then have to
     arrive first. Nothing is demanded where packets may be late for longer than anybody waits, nor where the socket of a
-    stopped process was so full of other packets that there was room for none of this group.
+    stopped process was so full of others that not one advertisement of that MASTER found room.
     """
 
     name = "no needless takeover"

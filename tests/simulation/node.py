@@ -269,7 +269,7 @@ class Node:
         self.outbox: list[tuple[SimulatedRouter, Packet]] = []
         """What has been decided on but did not leave before the process was stopped."""
         self.crowded_out: set[int | None] = set()
-        """The groups of which its socket had room for no packet at all while it was stopped last."""
+        """The groups of which a packet found no room in its socket, nor was an equal one there, when it was stopped."""
         self._uptime = uptime
         self._inbox: list[tuple[Packet, float]] = []
         """What waits in the socket, and since when by the node's clock."""
@@ -407,7 +407,7 @@ class Node:
         if self.paused:
             if len(self._inbox) < self.socket:
                 self._inbox.append((packet, self.clock()))
-            elif all(waiting.vrid != packet.vrid for waiting, _ in self._inbox):
+            elif all(waiting.signature != packet.signature for waiting, _ in self._inbox):
                 self.crowded_out.add(packet.vrid)
         else:
             self._take_in(packet, self.clock())
