@@ -120,10 +120,10 @@ def settle_time(scenario: Scenario) -> float:
 
 
 FULL: Final = (
-    Job(SINGLE, 40, FAILURES),
-    Job(MANY_ROUTERS, 8, FAILURES, measures_start=False),
-    Job(MANY_ADDRESSES, 15, FAILURES),
-    Job(FAST, 15, FAILURES),
+    Job(SINGLE, 16, FAILURES),
+    Job(MANY_ROUTERS, 4, FAILURES, measures_start=False),
+    Job(MANY_ADDRESSES, 8, FAILURES),
+    Job(FAST, 6, FAILURES),
     Job(STEADY, 3, seconds=20),
     Job(BUSY, 1, seconds=60),
 )

@@ -1,4 +1,7 @@
-"""Nothing but a timestamp for people is ever read from the wall clock: setting it moves no timer."""
+"""The wall clock is read for timestamps for people, and for how long a packet has waited: setting it moves no timer.
+
+A kernel's time stamp is believed for a tenth of a second and never beyond now (``vrrpd.links``).
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ WALL_CLOCK = {
 
 TIMESTAMPS = {
     ("daemon.py", "time.time"): "when the daemon started, when a reload ended",
+    ("links.py", "time.time"): "how long ago the kernel took a packet in, within bounds",
     ("logs.py", "time.strftime"): "a log line's time",
     ("logs.py", "time.gmtime"): "a log line's time, of the moment that logging recorded",
     ("reports.py", "time.time"): "when a state changed",

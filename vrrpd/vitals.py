@@ -21,8 +21,8 @@ def process_status(deadlines: int) -> dict[str, Any]:
         "threads": threading.active_count(),
         "tasks": len(asyncio.all_tasks()),
         "timers": deadlines,
-        # asyncio has no public name for them; another loop may have none at all.
-        "loop_timers": len(getattr(asyncio.get_running_loop(), "_scheduled", ())),
+        # asyncio has no public name for them, and keeps cancelled ones for a while; another loop may have none at all.
+        "loop_timers": sum(not timer.cancelled() for timer in getattr(asyncio.get_running_loop(), "_scheduled", ())),
     }
 
 

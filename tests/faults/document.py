@@ -107,7 +107,7 @@ def head(report: Report) -> list[str]:
     load = machine["load_at_start"]
     busy = f" The machine was not quiet: load {load:.1f} at the start." if load > 1 else ""
     return [
-        f"Measured {report.day} with {versions}; kernel {machine['kernel']}, {machine['cores']} cores "
+        f"Measured {report.day} with {versions}; Linux {machine['kernel'].split('-')[0]}, {machine['cores']} cores "
         f"({machine['cpu']}). Median of {report.rounds}.{busy}"
     ]
 

@@ -34,6 +34,9 @@ PATIENCE: Final = 15.0
 LITTLE_PATIENCE: Final = 6.0
 """The same for another daemon, which may do many things otherwise; nobody's test depends on it."""
 LOOK_INTERVAL: Final = 0.03
+MASTERS_OWN: Final = 2
+"""File descriptors that vrrpd has as MASTER only, from a second after it has become one: it looks for other holders of
+its addresses."""
 STATE: Final = re.compile(r"\(VI_1\) Entering (MASTER|BACKUP|FAULT) STATE")
 
 CONFIGURATION: Final = """\
@@ -369,7 +372,7 @@ class Stage:
                 log = node.process.log_text
                 self.expect(lambda log=log: "virtual routers\n" in log(), f"the start on {node.name} is over")  # type: ignore[misc]
             node.mark()
-            self._descriptors[node.daemon] = node.descriptors()
+            self._descriptors[node.daemon] = node.descriptors() + (MASTERS_OWN if node is self.r1 else 0)
         self._marked_ns = time.time_ns()
 
     def end(self) -> None:
