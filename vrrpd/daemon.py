@@ -14,7 +14,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -290,11 +290,8 @@ class Daemon:
     async def _stop(self) -> None:
         self._stop_listening()
         self._hand_over()
-        # One batch after the other: a backup takes over the first addresses while the last are still served here.
-        for position, unit in enumerate(self._units.values(), 1):
+        for unit in self._in_batches(self._units.values()):
             unit.stop("shutdown")
-            if position % ROUTERS_PER_BATCH == 0:
-                self._dataplane.flush()
         self._dataplane.flush()
         self._reports.tell(len(self._reports))
         deadline = self._clock() + STOP_LIMIT
@@ -604,11 +601,22 @@ class Daemon:
             self._settle_all()
 
     def _check_changed(self, status: CheckStatus) -> None:
-        for unit in self._units.values():
-            if any(tracked.check == status.name for tracked in unit.config.tracked_checks):
-                unit.evaluate()
-                self._schedule(unit.runner)
+        concerned = [
+            unit
+            for unit in self._units.values()
+            if any(tracked.check == status.name for tracked in unit.config.tracked_checks)
+        ]
+        for unit in self._in_batches(concerned):
+            unit.evaluate()
+            self._schedule(unit.runner)
         self._settle()
+
+    def _in_batches(self, units: Iterable[RouterUnit]) -> Iterator[RouterUnit]:
+        """One batch after the other: a backup takes over the first addresses while the last are still served here."""
+        for position, unit in enumerate(units, 1):
+            yield unit
+            if position % ROUTERS_PER_BATCH == 0:
+                self._dataplane.flush()
 
     def _address_refused(self, unit: RouterUnit) -> None:
         self._loop.call_soon(self._evaluate, unit)
