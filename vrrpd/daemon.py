@@ -65,6 +65,8 @@ DRAINS_BEFORE_TAKEOVER: Final = 16
 """How often a socket is read before a takeover at most: a flood must not hold it up for ever."""
 ROUTERS_PER_BATCH: Final = 16
 """Routers that are due together share system calls, but the first ones do not wait for the last of hundreds."""
+FAREWELL_PAUSE: Final = 0.001
+"""Seconds between two batches of farewells when all routers stop; less where advertisements would be missed for it."""
 LONGEST_AFTERWARDS: Final = 0.02
 """Seconds for which repeated announcements and the log make room for routers that are about to take over."""
 REPEATS_PER_SLICE: Final = 32
@@ -290,9 +292,7 @@ class Daemon:
     async def _stop(self) -> None:
         self._stop_listening()
         self._hand_over()
-        for unit in self._in_batches(self._units.values()):
-            unit.stop("shutdown")
-        self._dataplane.flush()
+        await self._stop_in_turn()
         self._reports.tell(len(self._reports))
         deadline = self._clock() + STOP_LIMIT
         await asyncio.gather(self._notifier.stop(deadline), self._firewall.close(deadline))
@@ -546,15 +546,16 @@ class Daemon:
 
     def _expire(self) -> None:
         """Lets the routers act whose time has come, in order."""
-        now, drained = self._clock(), False
+        now, drained, backup = self._clock(), False, StateName.BACKUP
         for position, runner in enumerate(self._queue.due(now), 1):
-            if runner.state is StateName.BACKUP and not drained:
+            if runner.state is backup and not drained:
                 self._drain_all()
                 drained = True
             deadline = runner.deadline
             if deadline is not None and deadline <= now:
-                runner.expire()
-            self._schedule(runner)
+                runner.expire(now)
+                deadline = runner.deadline
+            self._queue.schedule(runner, deadline)
             if position % ROUTERS_PER_BATCH == 0:
                 self._dataplane.flush()
         self._dataplane.flush()
@@ -610,6 +611,19 @@ class Daemon:
             unit.evaluate()
             self._schedule(unit.runner)
         self._settle()
+
+    async def _stop_in_turn(self) -> None:
+        """Has all routers give up, batch by batch, at a pace at which a backup can take over."""
+        units = list(self._units.values())
+        shortest = min((unit.config.advertisement_interval for unit in units), default=0) / 100
+        pause = min(FAREWELL_PAUSE, shortest / 4 * ROUTERS_PER_BATCH / max(1, len(units)))
+        for start in range(0, len(units), ROUTERS_PER_BATCH):
+            if start:
+                # Served until then: nobody waits longer for it than without.
+                await asyncio.sleep(pause)
+            for unit in units[start : start + ROUTERS_PER_BATCH]:
+                unit.stop("shutdown")
+            self._dataplane.flush()
 
     def _in_batches(self, units: Iterable[RouterUnit]) -> Iterator[RouterUnit]:
         """One batch after the other: a backup takes over the first addresses while the last are still served here."""

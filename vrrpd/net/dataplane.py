@@ -97,6 +97,8 @@ class LinuxDataplane:
         self._messages: list[bytes] = []
         self._pending: list[_Pending | None] = []
         self._advertisements: dict[Transmitter, list[tuple[RouterPort, OutgoingMessage]]] = {}
+        self._unsent: set[RouterPort] = set()
+        """Whose last advertisement was refused."""
         self._frames: list[_Prepared] = []
         self._repeats: deque[_Prepared] = deque()
         self.installed: set[tuple[str, IPAddress]] = set()
@@ -151,9 +153,13 @@ class LinuxDataplane:
         """Sends the collected advertisements, those of one socket in one system call."""
         collected, self._advertisements = self._advertisements, {}
         for transmitter, sent in collected.items():
-            errors = {error.position: error for error in transmitter.send([message for _, message in sent])}
+            refused = transmitter.send([message for _, message in sent])
+            if not refused and not self._unsent:
+                continue
+            errors = {error.position: error for error in refused}
             for position, (port, message) in enumerate(sent):
-                port.sent(message.destination, errors.get(position))
+                failed = port.sent(message.destination, errors.get(position))
+                (self._unsent.add if failed else self._unsent.discard)(port)
 
     @property
     def repeats(self) -> int:
@@ -205,7 +211,10 @@ class LinuxDataplane:
 
     def queue_advertisement(self, port: RouterPort, transmitter: Transmitter, message: OutgoingMessage) -> None:
         """Adds one advertisement to the batch."""
-        self._advertisements.setdefault(transmitter, []).append((port, message))
+        waiting = self._advertisements.get(transmitter)
+        if waiting is None:
+            waiting = self._advertisements[transmitter] = []
+        waiting.append((port, message))
 
     def queue_frames(self, chosen: Sequence[_Prepared], repeat: int, policy: AnnouncementPolicy) -> None:
         """Adds ``repeat`` announcements of each address to the batch, or to the queues of those who have to wait."""
@@ -420,15 +429,14 @@ class RouterPort:
             self.prepare(message, destination)
         self._shared.queue_advertisement(self, self._transmitter, self._outgoing[key])
 
-    def sent(self, destination: IPAddress | None, error: SendError | None) -> None:
-        """Hears what became of an advertisement; an error is logged once until it changes."""
-        if error is None and self._send_error is None:
-            return
+    def sent(self, destination: IPAddress | None, error: SendError | None) -> bool:
+        """Hears what became of an advertisement; an error is logged once until it changes. True where there was one."""
         text = None if error is None else f"{destination}: {error}"
         if text != self._send_error:
             self._send_error = text
             if text is not None:
                 _log.warning("(%s) an advertisement was not sent to %s", self.config.name, text)
+        return error is not None
 
     def install(self, only: frozenset[IPAddress] | None) -> None:
         """Adds the addresses to the batch."""
