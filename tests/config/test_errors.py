@@ -191,6 +191,7 @@ def test_a_wrong_instance_is_named_with_its_line(body: str, expected: str) -> No
         ("state BACKUP\npriority 255", "6: (VI_1) state is BACKUP with priority 255, vrrp_strict expects MASTER"),
     ],
 )  # fmt: skip
+@pytest.mark.requirement("K-STRICT")
 def test_what_strict_mode_forbids_is_an_error(body: str, expected: str) -> None:
     errors = [line for line in problems(instance("strict_mode\n" + body)) if "warning:" not in line]
     assert errors == [f"keepalived.conf:{expected}"]
@@ -271,6 +272,7 @@ def test_what_is_missing_is_named_at_the_instance() -> None:
     ]
 
 
+@pytest.mark.requirement("V2-16")
 def test_ipv6_with_an_explicit_version_2_is_an_error() -> None:
     [message] = problems(instance("version 2", vips="fe80::1"))
     assert message == "keepalived.conf:5: (VI_1) version is 2 but the addresses are IPv6, expected version 3"

@@ -43,6 +43,7 @@ def test_a_minimal_instance_has_keepalived_s_defaults() -> None:
     assert router().announcements == AnnouncementPolicy(5.0, 5, 0.0, 1, 5.0, 5, 0.0, 0.0)
 
 
+@pytest.mark.requirement("V2-17", "K-VERSION")
 def test_an_ipv6_instance_is_version_3_whatever_the_global_version_says() -> None:
     assert router(vips="fe80::1").version is Version.V3
     assert router(vips="fe80::1", before="global_defs { vrrp_version 2 }").version is Version.V3
@@ -74,6 +75,7 @@ def test_the_global_version_counts_for_ipv4() -> None:
         (2, "256", 25500, True),
     ],
 )
+@pytest.mark.requirement("V2-15")
 def test_the_interval_is_rounded_to_what_the_version_can_carry(
     version: int, given: str, centiseconds: int, warned: bool
 ) -> None:
@@ -535,6 +537,7 @@ def test_weights_of_an_owner_are_warned_of() -> None:
     ]
 
 
+@pytest.mark.requirement("FMT-12")
 def test_a_first_ipv6_address_that_is_not_link_local_is_warned_of() -> None:
     assert warnings(instance("", vips="2001:db8::1")) == [
         "keepalived.conf:4: warning: (VI_1) first virtual address is 2001:db8::1, "

@@ -189,6 +189,7 @@ def test_twenty_addresses_move_together(story: Story, act: str) -> None:
 @every_first
 @every_group
 @pytest.mark.requirement("SM-B-7", "ARP-4", "ND-4")
+@pytest.mark.requirement("ACC-1")
 def test_the_client_follows_although_the_killed_router_s_host_keeps_the_addresses(story: Story, group: Group) -> None:
     assert story.acts["kill"].seen[group.name] == killed(story, group)
 

@@ -139,6 +139,15 @@ def test_ipv6_addresses_are_usable_at_once_and_single(lab: Lab, lan: Bridge, dae
         assert (found.prefix_length, found.tentative, found.dad_failed, found.ours) == (128, False, False, True)
 
 
+@pytest.mark.requirement("HDR-2")
+def test_over_ipv6_advertisements_come_from_the_link_local_address(lan: Bridge, r1: Host, daemons: Daemons) -> None:
+    capture, own_address = lan.capture(), str(r1.link_local())
+    daemon = daemons.start(r1, instance(addresses=["fe80::5:1/64", "2001:db8::100/64"]))
+    daemon.wait_for_state("MASTER")
+    capture.wait_for_advertisement(51, own_address, priority=100)
+    assert {str(seen.source) for _, seen in capture.advertisements(51)} == {own_address}
+
+
 def test_addresses_are_installed_as_configured(lab: Lab, lan: Bridge, daemons: Daemons) -> None:
     host, far = lab.host("r1"), lab.bridge("far")
     host.connect(lan, "eth0", "192.0.2.1/24")

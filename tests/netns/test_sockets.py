@@ -197,6 +197,7 @@ def test_an_ipv6_group_is_heard_only_while_somebody_on_the_interface_has_joined_
     ],
     ids=["first", "last", "word-edges", "all", "odd", "range", "none"],
 )
+@pytest.mark.requirement("K-UNKNOWN")
 def test_the_kernel_filter_passes_exactly_the_given_vrids(
     wire: Wire, family: Literal[4, 6], vrids: frozenset[int]
 ) -> None:
@@ -309,6 +310,7 @@ def test_a_transmitter_never_queues_a_packet(wire: Wire, family: Literal[4, 6]) 
 
 
 @pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.requirement("HDR-6", "HDR-9")
 def test_advertisements_leave_with_traffic_class_0xc0_to_the_mapped_ethernet_group(
     wire: Wire, family: Literal[4, 6]
 ) -> None:
