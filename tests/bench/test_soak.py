@@ -13,7 +13,7 @@ from bench.daemons import ROOT
 from bench.soak.report import TOLERANCES
 from tests.bench.test_quick import environment, processes_with, skip_where_unavailable
 
-pytestmark = [pytest.mark.netns, pytest.mark.alone]
+pytestmark = pytest.mark.netns
 
 SERIES = 2 * len(TOLERANCES)
 

@@ -26,7 +26,7 @@ from vrrpd.lab.probe import Probe, start_responder
 from vrrpd.net.interfaces import AddressAdded, AddressRemoved, Overrun
 from vrrpd.net.netlink import InterfaceMonitor
 
-pytestmark = [pytest.mark.netns, pytest.mark.alone]
+pytestmark = pytest.mark.netns
 
 VIP = "192.0.2.100"
 
@@ -102,6 +102,7 @@ def following(daemon: Daemon) -> Daemon:
     return daemon
 
 
+@pytest.mark.alone
 def test_a_restart_in_time_is_seen_by_nobody(
     lab: Lab, lan: Bridge, machine: Machine, r2: Host, daemons: Daemons, record_property: Callable[[str, object], None]
 ) -> None:
