@@ -130,6 +130,12 @@ def _record(recorder: str, pid: int, seconds: int, file: Path, title: str) -> No
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60, check=False)
     if done.returncode != 0:
         print(f"bench.profile: {title}: {done.stderr.strip()}", file=sys.stderr)
+        return
+    # Where things lie on this machine is nobody's business.
+    text = file.read_text(encoding="utf-8")
+    for place in (str(ROOT), sys.prefix, sys.base_prefix):
+        text = text.replace(f"{place}/", "")
+    file.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
