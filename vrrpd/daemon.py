@@ -284,10 +284,8 @@ class Daemon:
         except OSError as error:
             _log.warning("no addresses are left to a successor: %s", error)
             return
-        for position, (unit, lifetime) in enumerate(lifetimes.items(), 1):
-            unit.hand_over(lifetime)
-            if position % ROUTERS_PER_BATCH == 0:
-                self._dataplane.flush()
+        for unit in self._in_batches(lifetimes):
+            unit.hand_over(lifetimes[unit])
 
     async def _stop(self) -> None:
         self._stop_listening()
@@ -463,7 +461,7 @@ class Daemon:
 
     def _look_ahead(self, now: float) -> None:
         """Moves the deadlines of masters that have been heard, while the daemon is awake anyway."""
-        self._takeover_is_near(now, LOOKAHEAD)
+        self._put_deadlines_right(now + LOOKAHEAD)
         self._arm()
 
     def _look_again(self, link: Link) -> None:
@@ -560,16 +558,20 @@ class Daemon:
                 self._dataplane.flush()
         self._dataplane.flush()
 
-    def _takeover_is_near(self, now: float, within: float = TAKEOVER_LEAD) -> bool:
+    def _takeover_is_near(self, now: float) -> bool:
         """True when a BACKUP takes over next, so soon that it is not worth while to sleep until then."""
+        horizon = now + TAKEOVER_LEAD
+        self._put_deadlines_right(horizon)
+        first = self._queue.first
+        return first is not None and first[1] <= horizon and first[0].state is StateName.BACKUP
+
+    def _put_deadlines_right(self, horizon: float) -> None:
+        """Moves those of the next BACKUPs, as far as the horizon, whose master has been heard since."""
         while (first := self._queue.first) is not None:
             runner, queued = first
-            if queued > now + within or runner.state is not StateName.BACKUP:
-                return False
-            if runner.deadline == queued:
-                return True
-            self._schedule(runner)  # its master has been heard since
-        return False
+            if queued > horizon or runner.state is not StateName.BACKUP or runner.deadline == queued:
+                return
+            self._schedule(runner)
 
     def _on_monitor(self) -> None:
         if self._takeover_is_near(self._clock()):
