@@ -143,7 +143,7 @@ class DeadlineQueue(Generic[Key]):
     @property
     def next_deadline(self) -> float | None:
         """The earliest deadline; None while nothing is scheduled."""
-        return self._heap[0][0] if self._settle() else None
+        return None if (first := self.first) is None else first[1]
 
     @property
     def first(self) -> tuple[Key, float] | None:
