@@ -10,7 +10,8 @@ is watched for. The rule for "another host answers for our address", in this ord
   none of this host's is suspected, and asked again every ``ASKING_INTERVAL``;
 - it is a conflict when the address was claimed twice, at least ``CLAIMED_AGAIN_AFTER`` apart. A question is no claim.
 
-Whoever sends very many such frames is not listened to for a while: it has been noticed.
+Whoever sends very many such frames is not listened to for a while, once it has been noticed: a flood must not hide a
+conflict.
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ FRAMES_PER_TURN: Final = 32
 """Frames taken from one watch before timers and advertisements get their turn."""
 FLOOD: Final = 200
 """Frames within a second after which a watch is muted."""
+LEAST_HEARD: Final = 2 * CLAIMED_AGAIN_AFTER
+"""Seconds for which a flood is listened to before that: whoever claims an address in it has then done so twice."""
 MUTED_TIME: Final = 10.0
 """Seconds."""
 QUESTIONS_AT_ONCE: Final = 32
@@ -372,7 +375,7 @@ class Lookout:
             watched.frames += 1
             if sighting is not None:
                 self._sighted(key, watched, sighting, now)
-        if watched.frames > FLOOD:
+        if watched.frames > FLOOD and now - watched.second >= LEAST_HEARD:
             self._mute(key, watched)
 
     def _sighted(self, key: _WatchKey, watched: _Watched, sighting: Sighting, now: float) -> None:

@@ -367,9 +367,10 @@ def test_a_storm_of_claims_is_noticed_and_then_not_listened_to(
     daemon = daemons.start(r1, instance(interval=0.2))
     daemon.wait_for_state("MASTER")
     wait_until(lambda: daemon.status()["watches"], what="a watch")
-    claims = [arp(r2.mac(), "192.0.2.100", "192.0.2.100")] * 20
+    # Far more in a moment than it takes to be muted: the second claim of an address must still be heard.
+    claims = [arp(r2.mac(), "192.0.2.100", "192.0.2.100")] * 250
     capture = lan.capture()
-    with Repeater(r2, claims, 0.02):
+    with Repeater(r2, claims, 0.05):
         wait_until(lambda: daemon.status()["watches"][0]["muted"], what="the pause")
         (conflict,) = daemon.wait_for(lambda router: bool(router["conflicts"]), "the conflict")["conflicts"]
         (watch,) = daemon.status()["watches"]
