@@ -38,7 +38,8 @@ FAULT is keepalived's. POLICY marks what no RFC asks for: interoperability, safe
 A *counter-case* is what breaks the rule and has to be refused, or what the rule does not cover and must not happen.
 Of a rule about received packets: one that keeps it is taken, one that breaks it is discarded. Its tests are listed
 after those that see the rule kept; a test that sees both stands in both lists. A rule without a counter-case is a
-layout, a formula or a ban without exceptions: there is no input that it would treat otherwise.
+layout, a formula or a ban without exceptions, or its opposite is another rule: HDR-5 says how packets are sent, RX-3
+what becomes of those that were sent otherwise.
 
 Where a test is missing, the reason is given.
 

@@ -43,7 +43,7 @@ def test_a_minimal_instance_has_keepalived_s_defaults() -> None:
     assert router().announcements == AnnouncementPolicy(5.0, 5, 0.0, 1, 5.0, 5, 0.0, 0.0)
 
 
-@pytest.mark.requirement("V2-17", "K-VERSION")
+@pytest.mark.requirement("V2-17", "K-VERSION", "MIX-8")
 def test_an_ipv6_instance_is_version_3_whatever_the_global_version_says() -> None:
     assert router(vips="fe80::1").version is Version.V3
     assert router(vips="fe80::1", before="global_defs { vrrp_version 2 }").version is Version.V3
@@ -75,7 +75,8 @@ def test_the_global_version_counts_for_ipv4() -> None:
         (2, "256", 25500, True),
     ],
 )
-@pytest.mark.requirement("V2-15")
+@pytest.mark.requirement("V2-15", "TM-1", "K-ADVINT")
+@pytest.mark.counter_case("TM-1", "V2-15")
 def test_the_interval_is_rounded_to_what_the_version_can_carry(
     version: int, given: str, centiseconds: int, warned: bool
 ) -> None:
@@ -84,6 +85,7 @@ def test_the_interval_is_rounded_to_what_the_version_can_carry(
     assert bool([one for one in warnings(text) if "advert_int" in one]) is warned
 
 
+@pytest.mark.requirement("K-STATE")
 def test_state_master_without_a_priority_is_an_owner() -> None:
     assert router("state MASTER").priority == 255
     assert router("state MASTER\npriority 90").priority == 90
@@ -92,6 +94,7 @@ def test_state_master_without_a_priority_is_an_owner() -> None:
     assert router("priority 255").initial_state is None
 
 
+@pytest.mark.requirement("K-STATE")
 def test_state_master_drops_nopreempt_and_preempt_delay() -> None:
     text = instance("state MASTER\npriority 150\nnopreempt")
     assert read(text).routers[0].preempt is True
@@ -165,6 +168,7 @@ def test_excluded_addresses_may_be_of_the_other_family() -> None:
     assert [vip.device for vip in found.all_addresses] == ["eth0", "eth0", "eth0"]
 
 
+@pytest.mark.counter_case("FMT-4")
 def test_addresses_that_do_not_fit_an_advertisement_are_excluded() -> None:
     vips = "\n".join(f"fe80::{number:x}" for number in range(1, 93))
     text = instance("virtual_ipaddress_excluded { 192.0.2.1 }", vips=vips)
@@ -258,6 +262,7 @@ def test_a_password_has_eight_bytes_on_the_wire() -> None:
     assert found.authentication == Authentication(b"secret\0\0")
 
 
+@pytest.mark.counter_case("V2-4")
 def test_a_long_password_is_cut_as_in_keepalived() -> None:
     text = instance("authentication {\nauth_type PASS\nauth_pass OpenShift-IPFailover\n}")
     assert read(text).routers[0].authentication == Authentication(b"OpenShif")
@@ -538,11 +543,13 @@ def test_weights_of_an_owner_are_warned_of() -> None:
 
 
 @pytest.mark.requirement("FMT-12")
+@pytest.mark.counter_case("FMT-12")
 def test_a_first_ipv6_address_that_is_not_link_local_is_warned_of() -> None:
     assert warnings(instance("", vips="2001:db8::1")) == [
         "keepalived.conf:4: warning: (VI_1) first virtual address is 2001:db8::1, "
         "expected a link-local one (fe80::/10), RFC 9568 section 5.2.9"
     ]
+    assert warnings(instance("", vips="fe80::1\n2001:db8::1")) == []
 
 
 def test_one_file_serves_two_nodes() -> None:

@@ -169,6 +169,8 @@ def test_an_installed_ipv6_address_is_usable_at_once_and_deprecated_when_configu
     assert third.valid_lifetime is None
 
 
+@pytest.mark.requirement("ND-7")
+@pytest.mark.counter_case("ND-7")
 def test_duplicate_address_detection_runs_where_it_is_asked_for(namespace: Namespace, writer: AddressWriter) -> None:
     other = namespace_or_skip()
     connect(namespace, "veth0", other, "veth0")

@@ -197,7 +197,8 @@ def test_an_ipv6_group_is_heard_only_while_somebody_on_the_interface_has_joined_
     ],
     ids=["first", "last", "word-edges", "all", "odd", "range", "none"],
 )
-@pytest.mark.requirement("K-UNKNOWN")
+@pytest.mark.requirement("K-UNKNOWN", "RX-11")
+@pytest.mark.counter_case("RX-11")
 def test_the_kernel_filter_passes_exactly_the_given_vrids(
     wire: Wire, family: Literal[4, 6], vrids: frozenset[int]
 ) -> None:
@@ -217,6 +218,22 @@ def test_the_kernel_filter_passes_exactly_the_given_vrids(
     receiver.set_vrids(None)
     send(transmitter, message(77), group(family))
     assert take(receiver).message == message(77)
+    for end in (receiver, transmitter, witness):
+        end.close()
+
+
+@pytest.mark.requirement("K-RXLOOP")
+@pytest.mark.parametrize("family", [4, 6])
+def test_one_look_at_the_socket_takes_all_packets_of_all_ids(wire: Wire, family: Literal[4, 6]) -> None:
+    receiver, transmitter = wire.receiver(family), wire.transmitter(family)
+    witness = wire.receiver(family)
+    sent = [message(vrid, bytes((0, 0, 0, 0, 0, number))) for number in range(20) for vrid in (51, 52, 51)]
+    for one in sent:
+        send(transmitter, one, group(family))
+    for _ in sent:
+        take(witness)
+    assert [receiver.packet(raw).datagram().message for _, _, raw, _ in receiver.receive(1000)] == sent
+    assert receive(receiver) is None
     for end in (receiver, transmitter, witness):
         end.close()
 
@@ -258,6 +275,7 @@ def test_the_kernel_checks_no_checksum_of_ipv6_messages(wire: Wire) -> None:
     receiver.close()
 
 
+@pytest.mark.counter_case("RX-2", "RX-11")
 def test_a_receiver_hears_only_its_own_interface(wire: Wire) -> None:
     other_left, other_right = namespace_or_skip(), wire.right
     connect(other_left, "eth0", other_right, "eth1")
@@ -278,6 +296,7 @@ def test_a_receiver_hears_only_its_own_interface(wire: Wire) -> None:
         other_left.close()
 
 
+@pytest.mark.counter_case("HDR-11")
 @pytest.mark.parametrize("family", [4, 6])
 def test_a_sender_does_not_hear_itself(wire: Wire, family: Literal[4, 6]) -> None:
     transmitter, far = wire.transmitter(family), wire.receiver(family)
@@ -310,7 +329,7 @@ def test_a_transmitter_never_queues_a_packet(wire: Wire, family: Literal[4, 6]) 
 
 
 @pytest.mark.parametrize("family", [4, 6])
-@pytest.mark.requirement("HDR-6", "HDR-9")
+@pytest.mark.requirement("HDR-6", "HDR-9", "HDR-4", "HDR-5", "HDR-8")
 def test_advertisements_leave_with_traffic_class_0xc0_to_the_mapped_ethernet_group(
     wire: Wire, family: Literal[4, 6]
 ) -> None:

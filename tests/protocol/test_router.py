@@ -63,7 +63,8 @@ from vrrpd.protocol.timing import Version
 # -- INIT -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.requirement("SM-I-1", "RX-20")
+@pytest.mark.requirement("RX-20")
+@pytest.mark.counter_case("SM-I-1")
 def test_nothing_but_startup_leads_out_of_init() -> None:
     router = VirtualRouter(parameters(255))
     for event in (
@@ -83,7 +84,8 @@ def test_nothing_but_startup_leads_out_of_init() -> None:
         assert router.deadline is None
 
 
-@pytest.mark.requirement("SM-I-2", "OWN-3", "ARP-6", "ND-6", "ARP-4", "ND-4")
+@pytest.mark.requirement("SM-I-2", "OWN-3", "ARP-6", "ND-6", "ARP-4", "ND-4", "SM-I-1")
+@pytest.mark.counter_case("SM-I-3")
 def test_an_address_owner_starts_as_master() -> None:
     router = VirtualRouter(parameters(255))
     router.handle(SourceChanged(OURS), 0.0)
@@ -96,7 +98,8 @@ def test_an_address_owner_starts_as_master() -> None:
     assert router.deadline == 8.0
 
 
-@pytest.mark.requirement("SM-I-3", "TM-4")
+@pytest.mark.requirement("SM-I-3", "TM-4", "SM-I-1")
+@pytest.mark.counter_case("SM-I-2", "OWN-3", "RX-20", "ARP-4", "ND-4")
 def test_everyone_else_starts_as_backup_and_sends_nothing() -> None:
     router = VirtualRouter(parameters())
     assert router.handle(Startup(), 7.0) == [StateChanged(StateName.INIT, StateName.BACKUP, "started")]
@@ -105,6 +108,7 @@ def test_everyone_else_starts_as_backup_and_sends_nothing() -> None:
 
 
 @pytest.mark.requirement("K-STATE")
+@pytest.mark.counter_case("OWN-3")
 def test_an_address_owner_with_state_backup_waits_its_master_down_interval() -> None:
     router = started(replace(parameters(255), owner_starts_as_master=False))
     assert router.state.name is StateName.BACKUP
@@ -131,6 +135,7 @@ def test_a_second_startup_does_nothing() -> None:
 
 
 @pytest.mark.requirement("SM-B-7", "ARP-4", "ND-4", "ARP-6")
+@pytest.mark.counter_case("SM-B-5")
 def test_backup_takes_over_when_the_master_down_timer_fires() -> None:
     router = started()
     assert router.handle(TimerExpired(), 3.609375) == [
@@ -142,7 +147,7 @@ def test_backup_takes_over_when_the_master_down_timer_fires() -> None:
     assert router.deadline == 4.609375
 
 
-@pytest.mark.requirement("SM-X-2")
+@pytest.mark.counter_case("SM-B-7", "TM-3")
 def test_a_timer_that_fires_early_does_nothing() -> None:
     router = started()
     before = router.state
@@ -151,6 +156,7 @@ def test_a_timer_that_fires_early_does_nothing() -> None:
 
 
 @pytest.mark.requirement("SM-X-2")
+@pytest.mark.counter_case("SM-A-8")
 def test_the_master_down_timer_of_a_router_that_became_master_means_nothing() -> None:
     router = started()
     router.handle(TimerExpired(), 3.7)
@@ -160,6 +166,7 @@ def test_the_master_down_timer_of_a_router_that_became_master_means_nothing() ->
 
 
 @pytest.mark.requirement("SM-B-6")
+@pytest.mark.counter_case("SM-A-7", "SHUT-1")
 def test_backup_leaves_by_shutdown_without_a_word() -> None:
     router = started()
     assert router.handle(Shutdown("SIGTERM"), 1.0) == [StateChanged(StateName.BACKUP, StateName.INIT, "SIGTERM")]
@@ -167,6 +174,7 @@ def test_backup_leaves_by_shutdown_without_a_word() -> None:
 
 
 @pytest.mark.requirement("SM-B-9", "TM-3")
+@pytest.mark.counter_case("SM-B-8", "SM-B-10")
 @pytest.mark.parametrize("priority", [100, 101, 254, 255])
 @pytest.mark.parametrize("source", [LOWER, HIGHER])
 def test_backup_stays_backup_for_its_own_priority_and_above_whatever_the_address(
@@ -179,6 +187,7 @@ def test_backup_stays_backup_for_its_own_priority_and_above_whatever_the_address
 
 
 @pytest.mark.requirement("SM-B-9", "TM-4")
+@pytest.mark.counter_case("TM-5", "V2-12")
 def test_backup_adopts_the_interval_of_a_higher_priority_advertisement() -> None:
     router = started()
     (notice,) = router.handle(received(200, interval=300), 2.0)
@@ -189,6 +198,7 @@ def test_backup_adopts_the_interval_of_a_higher_priority_advertisement() -> None
 
 
 @pytest.mark.requirement("SM-B-10")
+@pytest.mark.counter_case("SM-B-9", "TM-4", "PRE-1")
 def test_backup_lets_the_timer_run_when_a_lower_priority_is_heard() -> None:
     router = started()
     for now in (0.5, 1.5, 2.5, 3.5):
@@ -215,6 +225,7 @@ def test_priority_0_sets_the_timer_to_the_skew_time() -> None:
 
 
 @pytest.mark.requirement("SM-B-8", "TM-4")
+@pytest.mark.counter_case("SM-B-8", "TM-4")
 def test_priority_0_uses_the_learned_interval_and_teaches_none() -> None:
     router = started()
     router.handle(received(200, interval=300), 1.0)
@@ -232,6 +243,7 @@ def test_priority_0_counts_whoever_sends_it_and_even_if_the_timer_was_shorter() 
 
 
 @pytest.mark.requirement("PRE-1", "SM-B-9", "K-NOPRE")
+@pytest.mark.counter_case("SM-B-10", "SM-A-13", "PRE-2")
 def test_nopreempt_follows_every_priority_above_0() -> None:
     router = started(parameters(preempt=False))
     router.handle(received(1, interval=200), 2.0)
@@ -240,7 +252,7 @@ def test_nopreempt_follows_every_priority_above_0() -> None:
     assert router.state.name is StateName.MASTER
 
 
-@pytest.mark.requirement("PRE-1", "K-NOPRE")
+@pytest.mark.counter_case("PRE-1", "K-NOPRE")
 def test_nopreempt_never_blocks_a_takeover_when_the_master_is_silent() -> None:
     router = started(parameters(preempt=False))
     router.handle(received(50), 1.0)
@@ -322,6 +334,7 @@ def test_preempt_delay_learns_the_interval_while_it_runs() -> None:
 
 
 @pytest.mark.requirement("PRE-3", "K-PDELAY")
+@pytest.mark.counter_case("K-PDELAY")
 @pytest.mark.parametrize(("priority", "more"), [(100, [NoticeKind.EQUAL_PRIORITY]), (200, [])], ids=["ours", "higher"])
 def test_our_priority_or_a_higher_one_stops_the_preempt_delay(priority: int, more: list[NoticeKind]) -> None:
     router = started(parameters(preempt_delay=3.0))
@@ -332,13 +345,13 @@ def test_our_priority_or_a_higher_one_stops_the_preempt_delay(priority: int, mor
     assert backup_of(router).preempt_delay_until == 8.0
 
 
-@pytest.mark.requirement("PRE-3", "K-PDELAY")
+@pytest.mark.counter_case("PRE-3", "K-PDELAY")
 def test_preempt_delay_does_not_delay_a_cold_start() -> None:
     router = started(parameters(preempt_delay=300.0))
     assert without_notices(router.handle(TimerExpired(), 3.609375)) != []
 
 
-@pytest.mark.requirement("PRE-3")
+@pytest.mark.counter_case("PRE-3")
 def test_a_master_that_dies_within_the_preempt_delay_is_replaced_at_once() -> None:
     router = started(parameters(preempt_delay=300.0))
     router.handle(received(50), 1.0)
@@ -356,7 +369,7 @@ def test_entering_backup_forgets_the_preempt_delay() -> None:
     assert backup_of(router).preempt_delay_until is None
 
 
-@pytest.mark.requirement("PRE-3")
+@pytest.mark.counter_case("PRE-3")
 def test_nopreempt_starts_no_preempt_delay() -> None:
     router = started(parameters(preempt=False, preempt_delay=3.0))
     assert router.handle(received(50), 1.0) == []
@@ -367,6 +380,7 @@ def test_nopreempt_starts_no_preempt_delay() -> None:
 
 
 @pytest.mark.requirement("SM-A-7", "SHUT-1")
+@pytest.mark.counter_case("SM-B-6")
 def test_master_leaves_by_shutdown_with_priority_0() -> None:
     router = serving()
     assert router.handle(Shutdown("SIGTERM"), 0.5) == [
@@ -400,6 +414,7 @@ def test_lost_time_is_not_made_up_for_with_a_burst() -> None:
 
 
 @pytest.mark.requirement("TM-9")
+@pytest.mark.counter_case("TM-9")
 def test_an_advertisement_later_than_the_others_wait_is_remarked() -> None:
     router = serving()
     assert notices(router.handle(TimerExpired(), 4.6)) == []
@@ -412,6 +427,7 @@ def test_an_advertisement_later_than_the_others_wait_is_remarked() -> None:
 
 
 @pytest.mark.requirement("SM-A-9")
+@pytest.mark.counter_case("SM-A-16")
 def test_master_answers_priority_0_at_once() -> None:
     router = serving()
     sent, notice = router.handle(received(0), 0.25)
@@ -421,7 +437,8 @@ def test_master_answers_priority_0_at_once() -> None:
     assert router.deadline == 1.25
 
 
-@pytest.mark.requirement("SM-A-10", "SM-A-11", "SM-A-14")
+@pytest.mark.requirement("SM-A-10", "SM-A-11")
+@pytest.mark.counter_case("SM-A-10", "SM-A-11", "SM-A-14")
 @pytest.mark.parametrize(
     ("priority", "source", "outcome"),
     [
@@ -461,6 +478,7 @@ def test_ipv6_addresses_are_compared_as_128_bit_numbers() -> None:
 
 
 @pytest.mark.requirement("SM-A-10", "TM-4")
+@pytest.mark.counter_case("SM-A-11", "K-HIGHER")
 def test_master_that_yields_learns_the_interval_and_waits_for_the_new_one() -> None:
     router = serving()
     assert router.handle(received(200, interval=300), 0.5) == [
@@ -507,6 +525,7 @@ def test_nopreempt_is_not_looked_at_by_a_master() -> None:
 
 
 @pytest.mark.requirement("SM-A-11", "V2-13", "K-LOWER")
+@pytest.mark.counter_case("SM-A-10", "SM-A-15")
 @pytest.mark.parametrize("version", Version)
 def test_a_losing_advertisement_is_answered_at_once(version: Version) -> None:
     router = serving(parameters(version=version))
@@ -517,14 +536,17 @@ def test_a_losing_advertisement_is_answered_at_once(version: Version) -> None:
     )
 
 
-@pytest.mark.requirement("K-LOWER")
-def test_lower_prio_no_advert_leaves_losing_advertisements_unanswered() -> None:
-    router = serving(replace(parameters(), answer_lower_priority=False))
-    assert notices(router.handle(received(50), 0.5)) == [NoticeKind.LOSING_ADVERTISEMENT]
-    assert without_notices(router.handle(received(50), 0.6)) == []
+@pytest.mark.counter_case("K-LOWER", "V2-13")
+@pytest.mark.parametrize("version", Version)
+def test_lower_prio_no_advert_leaves_losing_advertisements_unanswered(version: Version) -> None:
+    router = serving(replace(parameters(version=version), answer_lower_priority=False))
+    losing = AdvertisementReceived(HIGHER, advertisement(50, version=version))
+    assert notices(router.handle(losing, 0.5)) == [NoticeKind.LOSING_ADVERTISEMENT]
+    assert without_notices(router.handle(losing, 0.6)) == []
 
 
 @pytest.mark.requirement("SM-A-14")
+@pytest.mark.counter_case("SM-A-11")
 def test_an_equal_advertisement_from_our_own_address_is_not_answered() -> None:
     router = serving()
     before = router.state
@@ -639,6 +661,7 @@ def test_no_second_round_follows_where_the_delay_is_0() -> None:
 
 
 @pytest.mark.requirement("SM-A-15")
+@pytest.mark.counter_case("ARP-4")
 def test_no_announcement_survives_mastership() -> None:
     router = serving(parameters(announcements=KEEPALIVED_TIMES))
     router.handle(received(200), 0.5)
@@ -658,6 +681,7 @@ def test_every_way_out_of_master_withdraws_the_addresses() -> None:
 
 
 @pytest.mark.requirement("OWN-5", "OWN-1", "K-WEIGHT")
+@pytest.mark.counter_case("OWN-1", "OWN-5")
 @pytest.mark.parametrize(
     ("configured", "weight", "effective"),
     [(100, 20, 120), (100, -20, 80), (100, -253, 1), (100, 253, 254), (254, 1, 254), (1, -1, 1), (255, -253, 255)],
@@ -681,6 +705,7 @@ def test_a_changed_priority_moves_the_running_timer_by_the_difference_of_the_ske
 
 
 @pytest.mark.requirement("TX-3")
+@pytest.mark.counter_case("TX-3")
 def test_a_master_advertises_its_changed_priority_with_the_next_advertisement() -> None:
     router = serving()
     assert without_notices(router.handle(WeightChanged(-40, "check web failed"), 0.5)) == []
@@ -740,6 +765,7 @@ def test_in_fault_everything_but_the_end_of_the_faults_is_ignored() -> None:
 
 
 @pytest.mark.requirement("K-FAULT")
+@pytest.mark.counter_case("RX-20")
 def test_fault_ends_with_the_last_fault_only() -> None:
     router = started()
     router.handle(FaultsChanged((LINK_DOWN, CHECK_FAILED)), 0.5)
@@ -783,6 +809,7 @@ def test_an_owner_leaves_fault_as_master() -> None:
     ]
 
 
+@pytest.mark.counter_case("SM-A-15")
 def test_faults_that_are_gone_do_not_disturb_anybody() -> None:
     for router in (started(), serving()):
         before = router.state
@@ -803,7 +830,8 @@ def test_back_in_the_election_our_own_interval_counts_again() -> None:
     assert router.deadline == 9.609375
 
 
-@pytest.mark.requirement("TM-5", "TX-2", "K-ADVINT")
+@pytest.mark.requirement("TM-5", "K-ADVINT")
+@pytest.mark.counter_case("TX-2")
 def test_a_learned_interval_has_no_effect_on_sending() -> None:
     router = started()
     router.handle(received(200, interval=300), 1.0)
