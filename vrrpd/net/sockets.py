@@ -18,7 +18,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Final, Literal, TypeAlias
 
 from vrrpd.net.incoming import Inbox
-from vrrpd.net.outgoing import OutgoingMessage, SendError, send_all
+from vrrpd.net.outgoing import OutgoingBatch, OutgoingMessage, SendError, send_all
 from vrrpd.protocol.datagram import VRRP_PROTOCOL, Datagram, IPAddress, datagram_from_ipv4
 from vrrpd.protocol.discard import Discard, DiscardReason
 
@@ -368,6 +368,10 @@ class Transmitter:
     def send(self, messages: Sequence[OutgoingMessage]) -> list[SendError]:
         """Sends VRRP messages; what was refused is the answer, nothing is raised, and a full queue does not wait."""
         return send_all(self._socket.fileno(), messages)
+
+    def send_batch(self, batch: OutgoingBatch) -> list[SendError]:
+        """The same for a batch that was laid out before."""
+        return batch.send(self._socket.fileno())
 
     def probe(self, destination: IPAddress) -> None:
         """Has the kernel find the way to a destination, and send nothing."""
