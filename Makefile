@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-CORE_TESTS := tests/protocol tests/simulation tests/test_runner.py tests/test_familiar.py
+CORE_TESTS := tests/protocol tests/simulation tests/test_runner.py tests/test_familiar.py tests/test_rounds.py
 
 FUZZ_SECONDS ?= 60
 
@@ -34,7 +34,7 @@ unit: setup  ## the tests that need no namespaces
 
 core: setup  ## the protocol core alone, with its branch coverage (100 % is demanded)
 	$(BIN)/coverage run -m pytest -q -m "not budget" $(CORE_TESTS)
-	$(BIN)/coverage report --include='vrrpd/protocol/*,vrrpd/runner.py' --fail-under=100 --show-missing --skip-covered
+	$(BIN)/coverage report --include='vrrpd/protocol/*,vrrpd/runner.py,vrrpd/rounds.py' --fail-under=100 --show-missing --skip-covered
 
 simulation: setup  ## the fixed budget of the simulation, on all cores
 	$(BIN)/pytest -q -m budget tests/simulation

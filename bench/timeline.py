@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from vrrpd import daemon
+from vrrpd import agenda
 from vrrpd.cli import main
 from vrrpd.net.dataplane import LinuxDataplane
 from vrrpd.net.netlink import AddressWriter
@@ -45,7 +45,7 @@ def _watch(owner: type, name: str, label: str) -> None:
 
 
 def _watch_takeovers() -> None:
-    expire, on_timer, play = Runner.expire, daemon.Daemon._on_timer, Rehearsal.play
+    expire, on_timer, play = Runner.expire, agenda.Agenda._on_timer, Rehearsal.play
 
     def watched_play(self: Rehearsal) -> None:
         _rehearsing.append(True)
@@ -61,7 +61,7 @@ def _watch_takeovers() -> None:
         expire(self, moment)
         _marks.append(("decide", begun, time.monotonic()))
 
-    def watched_on_timer(self: daemon.Daemon) -> None:
+    def watched_on_timer(self: agenda.Agenda) -> None:
         _marks[:] = [("wake", time.monotonic(), time.monotonic())]
         _deadlines.clear()
         on_timer(self)
@@ -77,13 +77,13 @@ def _watch_takeovers() -> None:
 
     Rehearsal.play = watched_play  # type: ignore[method-assign]
     Runner.expire = watched_expire  # type: ignore[method-assign]
-    daemon.Daemon._on_timer = watched_on_timer  # type: ignore[method-assign]
+    agenda.Agenda._on_timer = watched_on_timer  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":
     if os.environ.get(PLAIN):
-        daemon.TAKEOVER_LEAD = 0.0  # type: ignore[misc]
-        daemon.DECISION_LEAD = 0.0  # type: ignore[misc]
+        agenda.TAKEOVER_LEAD = 0.0  # type: ignore[misc]
+        agenda.DECISION_LEAD = 0.0  # type: ignore[misc]
     _watch_takeovers()
     _watch(Rehearsal, "play", "rehearse")
     _watch(LinuxDataplane, "send_advertisements", "advertisement")

@@ -1,8 +1,7 @@
 """The composition root: the only file that knows everything.
 
-Sockets, netlink, timers, checks and scripts are joined to the virtual routers here. Every callback of the event loop
-follows one pattern: take in what there is, let the routers answer, and ``_settle``: hand the batch to the kernel and
-arm the one timer for whoever is due next.
+Interfaces, checks, scripts and configuration are joined to the virtual routers here. Every callback of the event loop
+follows one pattern: take in what there is, let the routers answer, and have the agenda settle what follows from it.
 """
 
 from __future__ import annotations
@@ -14,12 +13,13 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
 import vrrpd
 from vrrpd import handover, privileges, rundir
+from vrrpd.agenda import ROUTERS_PER_BATCH, Agenda
 from vrrpd.checks import CheckScheduler, CheckStatus
 from vrrpd.claims import ClaimedElsewhere, Claims
 from vrrpd.config.model import Configuration, ConfigurationError, Diagnostic, Family, VirtualRouterConfig
@@ -33,10 +33,9 @@ from vrrpd.net.dataplane import LinuxDataplane
 from vrrpd.net.firewall import Firewall
 from vrrpd.net.interfaces import AddressAdded, AddressRemoved, InterfaceTable, LinkRemoved, Overrun
 from vrrpd.net.netlink import InterfaceMonitor
-from vrrpd.net.timer import DeadlineQueue, KernelTimer
+from vrrpd.net.timer import KernelTimer
 from vrrpd.notify import STOP_LIMIT, Notifier
 from vrrpd.orphans import OrphanReaper
-from vrrpd.protocol.actions import StateName
 from vrrpd.protocol.datagram import IPAddress
 from vrrpd.rehearsal import Rehearsal
 from vrrpd.reports import Reports
@@ -53,31 +52,8 @@ MONITOR_EVENTS_PER_TURN: Final = 64
 """Netlink events taken in before timers and packets get their turn."""
 HOST_SETTLING_TIME: Final = 0.2
 """Seconds from a change of the host's own addresses until the environment is read again: several come together."""
-TAKEOVER_LEAD: Final = 0.001
-"""Seconds before a takeover at which the daemon wakes, to rehearse it and to listen until the very moment: a processor
-that sleeps needs a tenth of a millisecond and more to get going. Longer, and the scheduler would take us for one of
-those who use much. Nothing of this happens while a master is heard."""
-DECISION_LEAD: Final = 0.0005
-"""Seconds before a takeover at which it is decided, at most."""
-LONGEST_TURN: Final = 0.005
-"""Seconds for which routers that take over one after the other keep everything else waiting."""
-DRAINS_BEFORE_TAKEOVER: Final = 16
-"""How often a socket is read before a takeover at most: a flood must not hold it up for ever."""
-ROUTERS_PER_BATCH: Final = 16
-"""Routers that are due together share system calls, but the first ones do not wait for the last of hundreds."""
 FAREWELL_PAUSE: Final = 0.001
 """Seconds between two batches of farewells when all routers stop; less where advertisements would be missed for it."""
-LONGEST_AFTERWARDS: Final = 0.02
-"""Seconds for which repeated announcements and the log make room for routers that are about to take over."""
-REPEATS_PER_SLICE: Final = 32
-REPORTS_PER_SLICE: Final = 8
-"""What is done of these until somebody else gets a turn."""
-REST: Final = 0.002
-"""Seconds between two looks at a socket on which advertisements as expected come thick and fast."""
-CROWD: Final = 8
-"""Routers on one socket from which on one advertisement is taken for the first of several."""
-LOOKAHEAD: Final = 0.05
-"""Seconds for which deadlines are put right when advertisements wake the daemon, so that it need not wake for that."""
 ROUTERS_PER_STATUS_SLICE: Final = 16
 """Routers described in one go: a status request never delays an advertisement by more than these take."""
 
@@ -113,16 +89,10 @@ class Daemon:
         self._links: dict[tuple[str, Family], Link] = {}
         self._virtual_addresses: frozenset[IPAddress] = frozenset()
         self._address_removed = False
-        self._afterwards: asyncio.Handle | None = None
-        self._afterwards_since: float | None = None
-        self._resting: dict[Link, asyncio.TimerHandle] = {}
-        self._woken: dict[Link, float] = {}
-        """When each link last had something to read."""
         self._own: dict[str, frozenset[IPAddress]] = {}
         self._retries: dict[object, asyncio.TimerHandle] = {}
         self._claims = Claims()
         self._journal = Journal(self._clock)
-        self._queue: DeadlineQueue[Runner] = DeadlineQueue()
         self._table = InterfaceTable()
         self._tasks: set[asyncio.Task[None]] = set()
         self._control: ControlServer | None = None
@@ -157,26 +127,25 @@ class Daemon:
             self._dataplane = LinuxDataplane(self._table, self._clock)
             self._timer = KernelTimer()
             self._watch_interfaces()
-            self._lookout = Lookout(
-                self._clock, self._table, self._units.values, lambda: self._takeover_is_near(self._clock())
-            )
         except OSError as error:
             raise StartupError(f"cannot open the kernel's interfaces: {error.strerror}") from error
-
-    async def _start(self) -> None:
         # In a pod, scripts look for its variables as they always did; otherwise they get a clean environment.
         self._scripts = ScriptRunner(
             os.environ if self._configuration.source == ENVIRONMENT else None,
             privileges.rights_of_scripts(self._configuration),
         )
+        self._notifier = Notifier(self._scripts)
+        self._lookout = Lookout(self._clock, self._table, self._units.values, lambda: self._agenda.takeover_is_near())
+        self._reports = Reports(self._journal, self._notifier, self._lookout, self._units_by_runner.__getitem__)
+        self._agenda = Agenda(self._timer, self._dataplane, self._reports, self._own_addresses, self._clock)
+
+    async def _start(self) -> None:
         with contextlib.suppress(ScriptHelperError):  # tried again, and told, in _start_scripts
             self._scripts.launch()
         privileges.give_up()
         if os.getpid() == 1:
             self._orphans = OrphanReaper(lambda pid: pid == self._scripts.keeper_pid)
             self._orphans.start()
-        self._notifier = Notifier(self._scripts)
-        self._reports = Reports(self._journal, self._notifier, self._lookout, self._units_by_runner.__getitem__)
         self._firewall = Firewall(self._scripts, self._file("firewall"))
         self._scheduler = CheckScheduler(self._configuration.checks, self._scripts, self._check_changed)
         self._scheduler.start()
@@ -197,7 +166,6 @@ class Daemon:
         for config in self._configuration.routers:
             self._add_unit(config)
         self._loop.add_reader(self._monitor.fileno(), self._on_monitor)
-        self._loop.add_reader(self._timer.fileno(), self._on_timer)
         self._open_links()
         inheritances = {router_key(config): inheritance for config, inheritance in inherited}
         for unit in self._units.values():
@@ -218,9 +186,11 @@ class Daemon:
         """Makes ready to rehearse takeovers, with interfaces and configuration as they are now."""
         if self._rehearsal is not None:
             self._rehearsal.close()
-            self._rehearsal = None
+        self._agenda.rehearsal = self._rehearsal = None
         try:
-            self._rehearsal = Rehearsal(self._configuration.routers[0], self._table, self._clock)
+            self._agenda.rehearsal = self._rehearsal = Rehearsal(
+                self._configuration.routers[0], self._table, self._clock
+            )
         except OSError as error:
             _log.debug("takeovers are not rehearsed: %s", error.strerror)
 
@@ -284,7 +254,7 @@ class Daemon:
         except OSError as error:
             _log.warning("no addresses are left to a successor: %s", error)
             return
-        for unit in self._in_batches(lifetimes):
+        for unit in self._agenda.in_batches(lifetimes):
             unit.hand_over(lifetimes[unit])
 
     async def _stop(self) -> None:
@@ -304,8 +274,6 @@ class Daemon:
         self._stop_listening()
         for retry in self._retries.values():
             retry.cancel()
-        if self._afterwards is not None:
-            self._afterwards.cancel()
         if self._control is not None:
             self._control.close()
         if self._orphans is not None:
@@ -324,10 +292,8 @@ class Daemon:
         self._supervisor.close()
 
     def _stop_listening(self) -> None:
-        for link in self._links.values():
-            self._unwatch(link)
-        for descriptor in (self._monitor.fileno(), self._timer.fileno()):
-            self._loop.remove_reader(descriptor)
+        self._agenda.close()
+        self._loop.remove_reader(self._monitor.fileno())
 
     def _file(self, kind: str) -> Path | None:
         """Where something is kept from one run to the next; None without a run directory, which is told later."""
@@ -372,9 +338,9 @@ class Daemon:
 
     def _remove_unit(self, unit: RouterUnit, reason: str) -> None:
         unit.stop(reason)
-        self._settle()
+        self._agenda.settle()
         unit.close()
-        self._queue.schedule(unit.runner, None)
+        self._agenda.forget(unit.runner)
         del self._units[unit.key], self._units_by_runner[unit.runner]
         self._lookout.ledger.forget_router(unit.key)
         link = self._links[unit.config.interface, unit.config.family]
@@ -385,17 +351,16 @@ class Daemon:
         """Brings every receiving socket in step with interfaces and routers."""
         for key, link in list(self._links.items()):
             if not link.routers:
-                self._unwatch(link)
+                self._agenda.stop_listening(link)
                 link.close()
                 del self._links[key]
                 continue
             self._follow(link)
 
     def _follow(self, link: Link) -> None:
-        self._unwatch(link)
+        self._agenda.stop_listening(link)
         link.follow(self._table.interface(link.interface))
-        if (descriptor := link.fileno()) is not None:
-            self._loop.add_reader(descriptor, self._on_packets, link)
+        self._agenda.listen(link)
         if link.problem is not None:
             self._try_again(link, lambda: self._retry_listening(link))
 
@@ -413,12 +378,6 @@ class Daemon:
 
         if what not in self._retries and not self._stopping.is_set():
             self._retries[what] = self._loop.call_later(RETRY_DELAY, again)
-
-    def _unwatch(self, link: Link) -> None:
-        if resting := self._resting.pop(link, None):
-            resting.cancel()
-        if (descriptor := link.fileno()) is not None:
-            self._loop.remove_reader(descriptor)
 
     def _watch_interfaces(self) -> set[str]:
         """Asks the kernel about the interfaces that matter, reads how they are now and names those that changed."""
@@ -444,43 +403,7 @@ class Daemon:
     def _is_virtual(self, address: IPAddress) -> bool:
         return address in self._virtual_addresses
 
-    # -- callbacks of the event loop ------------------------------------------------------------------------------
-
-    def _on_packets(self, link: Link) -> None:
-        if self._drain(link) < 0:
-            self._settle()
-            return
-        # What was expected and came: no router does anything, and no deadline comes nearer.
-        now, before = self._clock(), self._woken.get(link, 0.0)
-        self._woken[link] = now
-        self._look_ahead(now)
-        crowded = len(link.routers) >= CROWD or now - before < REST
-        if crowded and (descriptor := link.fileno()) is not None:
-            self._loop.remove_reader(descriptor)
-            self._resting[link] = self._loop.call_later(REST, self._look_again, link)
-
-    def _look_ahead(self, now: float) -> None:
-        """Moves the deadlines of masters that have been heard, while the daemon is awake anyway."""
-        self._put_deadlines_right(now + LOOKAHEAD)
-        self._arm()
-
-    def _look_again(self, link: Link) -> None:
-        """Reads what came while nobody listened. It counts from when it came, and a takeover looks at it first."""
-        del self._resting[link]
-        familiar = self._drain(link)
-        now = self._clock()
-        if familiar > 0 and now - link.last_arrival < REST / 2:
-            # They keep coming.
-            self._resting[link] = self._loop.call_later(REST, self._look_again, link)
-        elif (descriptor := link.fileno()) is not None:
-            self._loop.add_reader(descriptor, self._on_packets, link)
-        if familiar < 0:
-            self._settle()
-        else:
-            self._look_ahead(now)
-
-    def _drain(self, link: Link) -> int:
-        return link.drain(self._own_addresses(link.interface), self._schedule)
+    # -- what happens around the routers ------------------------------------------------------------------------------
 
     def _own_addresses(self, interface: str) -> frozenset[IPAddress]:
         """The node's own addresses there: nobody else may advertise from them."""
@@ -490,91 +413,8 @@ class Daemon:
             own = self._own[interface] = frozenset(entry.address for entry in entries if not entry.ours)
         return own
 
-    def _on_timer(self) -> None:
-        self._timer.acknowledge()
-        end = self._clock() + LONGEST_TURN
-        rehearsed = False
-        while (now := self._clock()) < end and self._takeover_is_near(now):
-            self._drain_all()
-            if not rehearsed:
-                self._rehearse()
-                rehearsed = True
-            self._take_over()
-        self._expire()
-        self._settle()
-
-    def _take_over(self) -> None:
-        """Lets the routers that are about to take over decide so just before it is time, and act when it is.
-
-        What takes long, here, is to decide: then the code runs for the first time in a long while. It is taken no
-        earlier than a router of the next higher priority would be heard.
-        """
-        first = self._queue.first
-        if first is None:
-            return
-        ahead = min(DECISION_LEAD, first[0].router.skew_step)
-        moment = now = self._clock()
-        for runner in self._queue.due(now + ahead, ROUTERS_PER_BATCH):
-            deadline = runner.deadline
-            if deadline is not None and deadline <= now + ahead:
-                moment = max(moment, deadline)
-                runner.expire(max(now, deadline))
-            self._schedule(runner)
-        while self._clock() < moment:
-            pass
-        self._dataplane.flush()
-
-    def _rehearse(self) -> None:
-        """Plays a takeover like the one that is next, if there is time for it."""
-        first = self._queue.first
-        if first is not None and first[1] - self._clock() > DECISION_LEAD and self._rehearsal is not None:
-            self._rehearsal.play()
-
-    def _drain_all(self) -> None:
-        """Reads what is in the sockets.
-
-        It came before whatever is decided next: a daemon that was kept from running does not depose a master whose
-        advertisements are waiting to be read.
-        """
-        for link in self._links.values():
-            for _ in range(DRAINS_BEFORE_TAKEOVER):
-                self._drain(link)
-                if link.exhausted:
-                    break
-
-    def _expire(self) -> None:
-        """Lets the routers act whose time has come, in order."""
-        now, drained, backup = self._clock(), False, StateName.BACKUP
-        for position, runner in enumerate(self._queue.due(now), 1):
-            if runner.state is backup and not drained:
-                self._drain_all()
-                drained = True
-            deadline = runner.deadline
-            if deadline is not None and deadline <= now:
-                runner.expire(now)
-                deadline = runner.deadline
-            self._queue.schedule(runner, deadline)
-            if position % ROUTERS_PER_BATCH == 0:
-                self._dataplane.flush()
-        self._dataplane.flush()
-
-    def _takeover_is_near(self, now: float) -> bool:
-        """True when a BACKUP takes over next, so soon that it is not worth while to sleep until then."""
-        horizon = now + TAKEOVER_LEAD
-        self._put_deadlines_right(horizon)
-        first = self._queue.first
-        return first is not None and first[1] <= horizon and first[0].state is StateName.BACKUP
-
-    def _put_deadlines_right(self, horizon: float) -> None:
-        """Moves those of the next BACKUPs, as far as the horizon, whose master has been heard since."""
-        while (first := self._queue.first) is not None:
-            runner, queued = first
-            if queued > horizon or runner.state is not StateName.BACKUP or runner.deadline == queued:
-                return
-            self._schedule(runner)
-
     def _on_monitor(self) -> None:
-        if self._takeover_is_near(self._clock()):
+        if self._agenda.takeover_is_near():
             return  # that comes first; the loop calls again
         affected: set[str] = set()
         for event in self._monitor.receive(MONITOR_EVENTS_PER_TURN):
@@ -609,10 +449,10 @@ class Daemon:
             for unit in self._units.values()
             if any(tracked.check == status.name for tracked in unit.config.tracked_checks)
         ]
-        for unit in self._in_batches(concerned):
+        for unit in self._agenda.in_batches(concerned):
             unit.evaluate()
-            self._schedule(unit.runner)
-        self._settle()
+            self._agenda.schedule(unit.runner)
+        self._agenda.settle()
 
     async def _stop_in_turn(self) -> None:
         """Has all routers give up, batch by batch, at a pace at which a backup can take over."""
@@ -627,13 +467,6 @@ class Daemon:
                 unit.stop("shutdown")
             self._dataplane.flush()
 
-    def _in_batches(self, units: Iterable[RouterUnit]) -> Iterator[RouterUnit]:
-        """One batch after the other: a backup takes over the first addresses while the last are still served here."""
-        for position, unit in enumerate(units, 1):
-            yield unit
-            if position % ROUTERS_PER_BATCH == 0:
-                self._dataplane.flush()
-
     def _address_refused(self, unit: RouterUnit) -> None:
         self._loop.call_soon(self._evaluate, unit)
         self._loop.call_later(REFUSAL_RETRY_DELAY, self._retry_refused, unit)
@@ -645,8 +478,7 @@ class Daemon:
 
     def _evaluate(self, unit: RouterUnit) -> None:
         unit.evaluate()
-        self._schedule(unit.runner)
-        self._settle()
+        self._agenda.settle([unit.runner])
 
     def _interfaces_changed(self, names: Iterable[str]) -> None:
         names = set(names)
@@ -689,46 +521,8 @@ class Daemon:
             if not entry.ours and not self._is_virtual(entry.address)
         )
 
-    # -- one timer, one batch -------------------------------------------------------------------------------------
-
-    def _schedule(self, runner: Runner) -> None:
-        self._queue.schedule(runner, runner.deadline)
-
-    def _settle(self) -> None:
-        """Hands over the batch, sees to what has time, and arms the timer for whoever is due next."""
-        self._dataplane.flush()
-        if self._afterwards is None and (self._dataplane.repeats or self._reports):
-            self._afterwards = self._loop.call_soon(self._see_to_the_rest)
-        self._arm()
-
-    def _arm(self) -> None:
-        deadlines = [self._dataplane.deadline]
-        if (first := self._queue.first) is not None:
-            runner, deadline = first
-            deadlines.append(deadline - TAKEOVER_LEAD if runner.state is StateName.BACKUP else deadline)
-        self._timer.arm(min((deadline for deadline in deadlines if deadline is not None), default=None))
-
-    def _see_to_the_rest(self) -> None:
-        """Repeats announcements and tells what has happened, a little at a time and when nobody is about to take over.
-
-        Who is about to comes next then, and settling that comes back to this.
-        """
-        self._afterwards = None
-        now = self._clock()
-        if self._afterwards_since is None:
-            self._afterwards_since = now
-        if now - self._afterwards_since < LONGEST_AFTERWARDS and self._takeover_is_near(now):
-            return
-        self._dataplane.send_repeats(REPEATS_PER_SLICE)
-        self._reports.tell(REPORTS_PER_SLICE)
-        if not (self._dataplane.repeats or self._reports):
-            self._afterwards_since = None
-        self._settle()
-
     def _settle_all(self) -> None:
-        for unit in self._units.values():
-            self._schedule(unit.runner)
-        self._settle()
+        self._agenda.settle(unit.runner for unit in self._units.values())
 
     # -- reload ---------------------------------------------------------------------------------------------------
 
@@ -821,7 +615,7 @@ class Daemon:
             "configuration": self._configuration.source,
             "started": timestamp(self._started),
             "reloads": self._reloads,
-            "process": process_status(len(self._queue)),
+            "process": process_status(len(self._agenda)),
             "routers": routers,
             "checks": [check_status(status, now) for status in self._scheduler.statuses()],
             "links": [link_status(link) for link in self._links.values()],

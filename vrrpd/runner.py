@@ -30,7 +30,7 @@ from vrrpd.protocol.packet import NO_AUTHENTICATION, SIMPLE_PASSWORD, Advertisem
 from vrrpd.protocol.parameters import RouterParameters
 from vrrpd.protocol.peers import PeerLedger
 from vrrpd.protocol.router import VirtualRouter
-from vrrpd.protocol.states import Backup
+from vrrpd.protocol.states import Backup, Master
 from vrrpd.protocol.timing import Version
 
 
@@ -111,6 +111,21 @@ class _Heartbeat:
     """When the last of them arrived."""
 
 
+class AdvertisingRound(Protocol):
+    """Sends the advertisements of several MASTERs when they are due (``rounds.Round``)."""
+
+    @property
+    def next_advertisements(self) -> float:
+        """When they are due next."""
+
+    @property
+    def beats(self) -> int:
+        """How often they have been sent."""
+
+    def left(self, runner: Runner) -> None:
+        """Hears of a runner that sends its own again."""
+
+
 _TIMER_EXPIRED: Final = TimerExpired()
 
 
@@ -123,6 +138,8 @@ class Runner:
         "_messages",
         "_observer",
         "_peers",
+        "_round",
+        "_round_beats",
         "_router",
         "_statistics",
         "dataplane",
@@ -145,6 +162,9 @@ class Runner:
         self._observer = observer
         self._clock = clock
         self._heartbeat: _Heartbeat | None = None
+        self._round: AdvertisingRound | None = None
+        self._round_beats = 0
+        """How many of the round's are booked."""
         self._messages: dict[int, tuple[tuple[bytes, IPAddress], ...]] = {}
 
     @property
@@ -171,7 +191,16 @@ class Runner:
         heartbeat = self._heartbeat
         if heartbeat is not None and heartbeat.beats:
             return heartbeat.last + heartbeat.down_interval
-        return self._router.deadline
+        state = self._router.state
+        if self._round is not None and isinstance(state, Master):
+            return state.announcement_deadline
+        return state.deadline
+
+    @property
+    def next_advertisement(self) -> float | None:
+        """When a MASTER has to advertise next; None for everybody else."""
+        state = self.router.state
+        return state.adver_timer if isinstance(state, Master) else None
 
     @property
     def state(self) -> StateName:
@@ -229,8 +258,33 @@ class Runner:
         heartbeat.last = arrival
         return True
 
+    def join(self, advertising: AdvertisingRound) -> None:
+        """Leaves the advertisements of a MASTER to a round that sends them when they are due.
+
+        The other short way for what comes most: ``deadline`` is then about everything else, and what was sent is booked
+        when somebody looks. Any event ends it.
+        """
+        self._round, self._round_beats = advertising, advertising.beats
+
+    def leave_round(self) -> None:
+        """Takes them back, if they were left to one."""
+        self._catch_up()
+        advertising, self._round = self._round, None
+        if advertising is not None:
+            advertising.left(self)
+
+    def advertise(self) -> None:
+        """Sends the current advertisement, and books nothing: that is for the round that asks for it."""
+        for message, destination in self._encoded(self._router.priority):
+            self.dataplane.send(message, destination)
+
     def _catch_up(self) -> None:
-        """Books what ``hear_again`` has noted."""
+        """Books what ``hear_again`` has noted, and what a round has sent."""
+        advertising = self._round
+        if advertising is not None and advertising.beats != self._round_beats:
+            self._statistics.advertisements_sent += advertising.beats - self._round_beats
+            self._round_beats = advertising.beats
+            self._router.advertised_again(advertising.next_advertisements)
         heartbeat = self._heartbeat
         if heartbeat is None or heartbeat.beats == 0:
             return
@@ -241,7 +295,7 @@ class Runner:
         self._statistics.checksum_forms[heartbeat.checksum_form] += beats
 
     def forget_familiar(self) -> None:
-        """Sends the next advertisement the long way: what admits it has changed outside of the router."""
+        """Takes in the next advertisement the long way: what admits it has changed outside of the router."""
         self._catch_up()
         self._heartbeat = None
 
@@ -257,13 +311,7 @@ class Runner:
 
         ``moment`` is the time at which what follows will leave, where it is not now.
         """
-        now = self._clock() if moment is None else moment
-        router = self._router
-        # The short way for what a MASTER does most.
-        if router.advertise_again(now):
-            self._send(router.priority)
-        else:
-            self._handle(_TIMER_EXPIRED, now)
+        self._handle(_TIMER_EXPIRED, self._clock() if moment is None else moment)
 
     def deliver(self, event: Event) -> None:
         """Hands any other event to the router and applies what it asks for."""
@@ -274,7 +322,7 @@ class Runner:
 
     def reconfigure(self, settings: RunnerSettings, added: frozenset[IPAddress]) -> None:
         """Takes new settings in place; the dataplane knows the new addresses already."""
-        self._catch_up()
+        self.leave_round()
         self.settings = settings
         self._peers = _ledger(settings)
         self._messages.clear()
@@ -287,6 +335,7 @@ class Runner:
             self._encoded(0)
 
     def _handle(self, event: Event, now: float) -> list[Action]:
+        self.leave_round()
         self.forget_familiar()
         actions = self._router.handle(event, now)
         for action in actions:

@@ -48,7 +48,6 @@ from vrrpd.protocol.events import (
 )
 from vrrpd.protocol.parameters import AnnouncementTimes
 from vrrpd.protocol.router import VirtualRouter
-from vrrpd.protocol.states import Master
 from vrrpd.protocol.timing import Version
 
 # -- MASTER ------------------------------------------------------------------------------------------------------------
@@ -287,31 +286,6 @@ def test_no_interval_is_longer_for_the_phase(now: float, interval: int, fraction
     assert router.deadline is not None
     assert now - 1e-6 <= router.deadline <= now + interval / 100 + 1e-6
     assert router.state.name is StateName.MASTER
-
-
-TIMERS = st.one_of(st.none(), st.sampled_from([0.5, 1.0, 1.5]))
-
-
-@given(st.sampled_from([0.2, 1.0, 1.2]), TIMERS, TIMERS, TIMERS, st.sampled_from([0.9, 1.0, 1.3, 2.3, 9.0]))
-def test_the_short_way_of_a_master_is_taken_only_where_it_is_the_long_way(
-    adver_timer: float, second_round: float | None, refresh: float | None, round_: float | None, now: float
-) -> None:
-    short, long = (started(parameters()) for _ in range(2))
-    for router in (short, long):
-        router.handle(TimerExpired(), 3.7)
-        router.state = Master(adver_timer, second_round, refresh, round_)
-    if short.advertise_again(now):
-        assert long.handle(TimerExpired(), now) == [SendAdvertisement(short.priority)]
-    assert short.state == long.state or short.state == Master(adver_timer, second_round, refresh, round_)
-
-
-def test_the_short_way_of_a_master_is_taken_for_what_it_does_most() -> None:
-    router = started(parameters())
-    assert not router.advertise_again(3.7), "a BACKUP has none"
-    router.handle(TimerExpired(), 3.7)
-    assert not router.advertise_again(4.6), "too early"
-    assert router.advertise_again(4.7)
-    assert router.deadline == pytest.approx(5.7)
 
 
 # -- announcements -----------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from tests.simulation.play import play
 from tests.simulation.scenario import parse
 from tests.simulation.shrink import Shrinker
 from vrrpd import links
-from vrrpd.daemon import DECISION_LEAD
+from vrrpd.agenda import DECISION_LEAD
 
 
 @pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: f"{defect.invariant}: {defect.broken.__qualname__}")

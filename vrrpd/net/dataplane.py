@@ -14,7 +14,7 @@ import errno
 import logging
 import os
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_network
@@ -31,7 +31,7 @@ from vrrpd.net.netlink import (
     encode_restore,
     encode_withdraw,
 )
-from vrrpd.net.outgoing import OutgoingMessage, SendError
+from vrrpd.net.outgoing import OutgoingBatch, OutgoingMessage, SendError
 from vrrpd.net.sockets import Transmitter
 from vrrpd.protocol.datagram import IPAddress
 
@@ -44,6 +44,8 @@ OUTGOING_KEPT: Final = 1024
 
 _TransmitterKey: TypeAlias = tuple[int, IPAddress, int]
 """(interface index, source, hop limit)."""
+
+_Sent: TypeAlias = "tuple[RouterPort, OutgoingMessage]"
 
 _GONE: Final = frozenset({errno.EADDRNOTAVAIL, errno.ENODEV})
 """Withdrawing what is no longer there is no error."""
@@ -96,7 +98,7 @@ class LinuxDataplane:
         self._writer = AddressWriter()
         self._messages: list[bytes] = []
         self._pending: list[_Pending | None] = []
-        self._advertisements: dict[Transmitter, list[tuple[RouterPort, OutgoingMessage]]] = {}
+        self._advertisements: dict[Transmitter, list[_Sent]] = {}
         self._unsent: set[RouterPort] = set()
         """Whose last advertisement was refused."""
         self._frames: list[_Prepared] = []
@@ -153,13 +155,25 @@ class LinuxDataplane:
         """Sends the collected advertisements, those of one socket in one system call."""
         collected, self._advertisements = self._advertisements, {}
         for transmitter, sent in collected.items():
-            refused = transmitter.send([message for _, message in sent])
-            if not refused and not self._unsent:
-                continue
-            errors = {error.position: error for error in refused}
-            for position, (port, message) in enumerate(sent):
-                failed = port.sent(message.destination, errors.get(position))
-                (self._unsent.add if failed else self._unsent.discard)(port)
+            self.sent(sent, transmitter.send([message for _, message in sent]))
+
+    def sent(self, advertisements: Sequence[_Sent], refused: Sequence[SendError]) -> None:
+        """Tells the routers what became of their advertisements; the errors are by position."""
+        if not refused and not self._unsent:
+            return
+        errors = {error.position: error for error in refused}
+        for position, (port, message) in enumerate(advertisements):
+            failed = port.sent(message.destination, errors.get(position))
+            (self._unsent.add if failed else self._unsent.discard)(port)
+
+    def volley(self, send: Callable[[], None]) -> Volley:
+        """Lays out the advertisements that ``send`` asks for, to be sent together any number of times; none now."""
+        waiting, self._advertisements = self._advertisements, {}
+        try:
+            send()
+        finally:
+            collected, self._advertisements = self._advertisements, waiting
+        return Volley(self, collected)
 
     @property
     def repeats(self) -> int:
@@ -301,6 +315,22 @@ class LinuxDataplane:
         if problems := sender.send(messages):
             text = "%d of %d announcements on interface number %d were not sent: %s"
             _log.warning(text, len(problems), len(messages), index, problems[0])
+
+
+class Volley:
+    """Advertisements of several routers that always leave together, one system call for each socket."""
+
+    def __init__(self, shared: LinuxDataplane, collected: Mapping[Transmitter, Sequence[_Sent]]) -> None:
+        self._shared = shared
+        self._batches = [
+            (transmitter, OutgoingBatch([message for _, message in sent]), sent)
+            for transmitter, sent in collected.items()
+        ]
+
+    def send(self) -> None:
+        """Sends them now."""
+        for transmitter, batch, sent in self._batches:
+            self._shared.sent(sent, transmitter.send_batch(batch))
 
 
 class RouterPort:

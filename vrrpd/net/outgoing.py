@@ -1,7 +1,8 @@
 """Many datagrams in one system call: sendmmsg(2).
 
 A message is laid out for the kernel once (``struct mmsghdr``, with what it points to), long before it is sent. Sending
-a batch then copies 64 bytes for each into one array: no address is parsed and nothing is allocated. Knows no protocol.
+a batch then copies 64 bytes for each into one array: no address is parsed and nothing is allocated. A batch that is
+sent again and again is laid out once as a whole. Knows no protocol.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from vrrpd.net.mmsg import HEADER_SIZE, Buffer, Message, MessageHeader, sendmmsg
 from vrrpd.protocol.datagram import IPAddress
 
 MESSAGES_PER_CALL: Final = 256
-"""The kernel takes 1024 (UIO_MAXIOV)."""
+"""The kernel takes up to 1024 (UIO_MAXIOV), and says so."""
 
 
 # One array for all calls: the daemon has one thread that sends.
@@ -58,6 +59,21 @@ class SendError:
         return os.strerror(self.errno)
 
 
+class OutgoingBatch:
+    """Datagrams that are sent together any number of times."""
+
+    __slots__ = ("_array", "_messages")
+
+    def __init__(self, messages: Sequence[OutgoingMessage]) -> None:
+        self._messages = tuple(messages)  # what the array points to
+        headers = b"".join([message.header for message in messages])
+        self._array = ctypes.create_string_buffer(headers, len(headers))
+
+    def send(self, descriptor: int) -> list[SendError]:
+        """Sends all of them, as ``send_all`` does."""
+        return _send_array(descriptor, ctypes.addressof(self._array), len(self._messages))
+
+
 def send_all(descriptor: int, messages: Sequence[OutgoingMessage]) -> list[SendError]:
     """Sends all of them, in order, without waiting, and returns those that the kernel refused. Never raises.
 
@@ -68,18 +84,26 @@ def send_all(descriptor: int, messages: Sequence[OutgoingMessage]) -> list[SendE
         chunk = messages[start : start + MESSAGES_PER_CALL]
         headers = b"".join([message.header for message in chunk])
         _array_view[: len(headers)] = headers
-        done = 0
-        while done < len(chunk):
-            sent: int = sendmmsg(descriptor, _array_address + done * HEADER_SIZE, len(chunk) - done, 0)
-            if sent > 0:
-                done += sent
-                continue
-            code = ctypes.get_errno()
-            if code == errno.EINTR:
-                continue
-            last = len(chunk) if code == errno.EAGAIN else done + 1
-            errors += [SendError(start + position, code) for position in range(done, last)]
-            done = last
+        for error in _send_array(descriptor, _array_address, len(chunk)):
+            errors.append(SendError(start + error.position, error.errno))
+    return errors
+
+
+def _send_array(descriptor: int, address: int, count: int) -> list[SendError]:
+    """Sends ``count`` messages whose headers are at ``address``."""
+    errors: list[SendError] = []
+    done = 0
+    while done < count:
+        sent: int = sendmmsg(descriptor, address + done * HEADER_SIZE, count - done, 0)
+        if sent > 0:
+            done += sent
+            continue
+        code = ctypes.get_errno()
+        if code == errno.EINTR:
+            continue
+        last = count if code == errno.EAGAIN else done + 1
+        errors += [SendError(position, code) for position in range(done, last)]
+        done = last
     return errors
 
 

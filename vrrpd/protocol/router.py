@@ -115,21 +115,21 @@ class VirtualRouter:
             backup.master_priority,
         )
 
-    def advertise_again(self, now: float) -> bool:
-        """True when an advertisement is due and nothing else: the timer runs on, and it has to be sent.
+    def advertised_again(self, adver_timer: float) -> None:
+        """Moves the advertisement timer of a MASTER whose advertisements have been sent, each when it was due.
 
-        That is all that ``handle`` would do about ``TimerExpired``; where more is due it does nothing and is False.
+        That is all that ``handle`` would do about a ``TimerExpired`` at which nothing else is due and no advertisement
+        is late by an interval: whoever calls this has made sure of it.
         """
         master = self.state
-        if not isinstance(master, Master) or not master.only_advertises(now):
-            return False
-        due = master.adver_timer + seconds(self.parameters.max_advertise_interval)
-        if due <= now:
-            return False
+        assert isinstance(master, Master)
         self.state = Master(
-            due, master.second_round, master.refresh, master.lower_priority_round, master.lower_priority_answered
+            adver_timer,
+            master.second_round,
+            master.refresh,
+            master.lower_priority_round,
+            master.lower_priority_answered,
         )
-        return True
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """Takes one event and returns what is to be done about it, in order."""

@@ -65,26 +65,21 @@ class Master:
     lower_priority_answered: float = float("-inf")
     """When the last losing advertisement led to announcements."""
 
-    def only_advertises(self, now: float) -> bool:
-        """True when the advertisement is due and no announcement is."""
-        return (
-            self.adver_timer <= now
-            and (self.second_round is None or now < self.second_round)
-            and (self.refresh is None or now < self.refresh)
-            and (self.lower_priority_round is None or now < self.lower_priority_round)
-        )
+    @property
+    def announcement_deadline(self) -> float | None:
+        """The earliest of its timers but the advertisement's; None where only that one runs."""
+        earliest = self.second_round
+        if self.refresh is not None and (earliest is None or self.refresh < earliest):
+            earliest = self.refresh
+        if self.lower_priority_round is not None and (earliest is None or self.lower_priority_round < earliest):
+            earliest = self.lower_priority_round
+        return earliest
 
     @property
     def deadline(self) -> float | None:
         """The earliest of its timers."""
-        earliest = self.adver_timer
-        if self.second_round is not None and self.second_round < earliest:
-            earliest = self.second_round
-        if self.refresh is not None and self.refresh < earliest:
-            earliest = self.refresh
-        if self.lower_priority_round is not None and self.lower_priority_round < earliest:
-            earliest = self.lower_priority_round
-        return earliest
+        announcement = self.announcement_deadline
+        return self.adver_timer if announcement is None else min(self.adver_timer, announcement)
 
 
 @dataclass(frozen=True, slots=True)

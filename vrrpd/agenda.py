@@ -1,0 +1,298 @@
+"""When something is done: packets and deadlines first, then the batch for the kernel, then all that has time.
+
+One kernel timer for whoever is due next. Every turn ends in ``settle``: the batch goes out and the timer is armed. What
+may wait (repeated announcements, the log, notify scripts) is done a little at a time, while nobody is about to take
+over. What is heard and what follows from it is for the links and the runners to say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, Protocol, TypeVar
+
+from vrrpd.links import Link
+from vrrpd.net.dataplane import LinuxDataplane
+from vrrpd.net.timer import DeadlineQueue, KernelTimer
+from vrrpd.protocol.actions import StateName
+from vrrpd.protocol.datagram import IPAddress
+from vrrpd.rounds import Round, Rounds
+from vrrpd.runner import Runner
+
+TAKEOVER_LEAD: Final = 0.001
+"""Seconds before a takeover at which the daemon wakes, to rehearse it and to listen until the very moment: a processor
+that sleeps needs a tenth of a millisecond and more to get going. Longer, and the scheduler would take us for one of
+those who use much. Nothing of this happens while a master is heard."""
+DECISION_LEAD: Final = 0.0005
+"""Seconds before a takeover at which it is decided, at most."""
+LONGEST_TURN: Final = 0.005
+"""Seconds for which routers that take over one after the other keep everything else waiting."""
+DRAINS_BEFORE_TAKEOVER: Final = 16
+"""How often a socket is read before a takeover at most: a flood must not hold it up for ever."""
+ROUTERS_PER_BATCH: Final = 16
+"""Routers that are due together share system calls, but the first ones do not wait for the last of hundreds."""
+LONGEST_AFTERWARDS: Final = 0.02
+"""Seconds for which what has time makes room for routers that are about to take over."""
+REPEATS_PER_SLICE: Final = 32
+REPORTS_PER_SLICE: Final = 8
+"""What is done of these until somebody else gets a turn."""
+REST: Final = 0.002
+"""Seconds between two looks at a socket on which advertisements as expected come thick and fast."""
+STILL_COMING: Final = 0.0002
+"""Seconds since the last packet, at most, for which more of them are expected."""
+CROWD: Final = 8
+"""Routers on one socket from which on one advertisement is taken for the first of several."""
+LOOKAHEAD: Final = 0.05
+"""Seconds for which deadlines are put right when advertisements wake the daemon, so that it need not wake for that."""
+
+Item = TypeVar("Item")
+
+
+class Reports(Protocol):
+    """What there is to tell when there is time."""
+
+    def __len__(self) -> int:
+        """How much of it waits."""
+
+    def tell(self, limit: int) -> None:
+        """Tells up to ``limit`` of it, in order."""
+
+
+class Rehearsal(Protocol):
+    """A takeover for practice."""
+
+    def play(self) -> None:
+        """Plays it."""
+
+
+class Agenda:
+    """The one timer, the sockets that are listened to, and what is done when they call."""
+
+    def __init__(
+        self,
+        timer: KernelTimer,
+        dataplane: LinuxDataplane,
+        reports: Reports,
+        own_addresses: Callable[[str], frozenset[IPAddress]],
+        clock: Callable[[], float],
+    ) -> None:
+        self.rehearsal: Rehearsal | None = None
+        """What is played before a takeover, where there is something."""
+        self._loop = asyncio.get_running_loop()
+        self._timer = timer
+        self._dataplane = dataplane
+        self._reports = reports
+        self._own_addresses = own_addresses
+        self._clock = clock
+        self._queue: DeadlineQueue[Runner | Round] = DeadlineQueue()
+        self._rounds = Rounds(dataplane.volley, self.schedule)
+        self._descriptors: dict[Link, int] = {}
+        """The links that are listened to."""
+        self._resting: dict[Link, asyncio.TimerHandle] = {}
+        self._woken: dict[Link, float] = {}
+        """When each link last had something to read."""
+        self._afterwards: asyncio.Handle | None = None
+        self._afterwards_since: float | None = None
+        self._loop.add_reader(timer.fileno(), self._on_timer)
+
+    def __len__(self) -> int:
+        """How many deadlines there are."""
+        return len(self._queue)
+
+    # -- what others ask for --------------------------------------------------------------------------------------
+
+    def schedule(self, runner: Runner | Round) -> None:
+        """Takes note of a deadline that may have come nearer, or is gone."""
+        self._queue.schedule(runner, runner.deadline)
+
+    def forget(self, runner: Runner) -> None:
+        """Never calls this one again."""
+        self._queue.schedule(runner, None)
+
+    def settle(self, runners: Iterable[Runner] = ()) -> None:
+        """Takes note of deadlines, hands over the batch, sees to what has time, and arms the timer for the next."""
+        for runner in runners:
+            self.schedule(runner)
+        self._dataplane.flush()
+        if self._afterwards is None and (self._dataplane.repeats or self._reports):
+            self._afterwards = self._loop.call_soon(self._see_to_the_rest)
+        self._arm()
+
+    def in_batches(self, items: Iterable[Item]) -> Iterator[Item]:
+        """One batch after the other: a backup takes over the first addresses while the last are still served here."""
+        for position, item in enumerate(items, 1):
+            yield item
+            if position % ROUTERS_PER_BATCH == 0:
+                self._dataplane.flush()
+
+    def takeover_is_near(self) -> bool:
+        """True when a BACKUP takes over next, so soon that it is not worth while to sleep until then."""
+        horizon = self._clock() + TAKEOVER_LEAD
+        self._put_deadlines_right(horizon)
+        first = self._queue.first
+        return first is not None and first[1] <= horizon and first[0].state is StateName.BACKUP
+
+    def listen(self, link: Link) -> None:
+        """Reads what arrives on a link from now on; without a socket, nothing happens."""
+        if (descriptor := link.fileno()) is not None:
+            self._descriptors[link] = descriptor
+            self._loop.add_reader(descriptor, self._on_packets, link)
+
+    def stop_listening(self, link: Link) -> None:
+        """Leaves a link alone; ask before its socket is closed. Again is harmless."""
+        self._woken.pop(link, None)
+        if resting := self._resting.pop(link, None):
+            resting.cancel()
+        if (descriptor := self._descriptors.pop(link, None)) is not None:
+            self._loop.remove_reader(descriptor)
+
+    def close(self) -> None:
+        """Does nothing more."""
+        for link in list(self._descriptors):
+            self.stop_listening(link)
+        if self._afterwards is not None:
+            self._afterwards.cancel()
+        self._loop.remove_reader(self._timer.fileno())
+
+    # -- packets --------------------------------------------------------------------------------------------------
+
+    def _on_packets(self, link: Link) -> None:
+        if self._drain(link) < 0:
+            self.settle()
+            return
+        # What was expected and came: no router does anything, and no deadline comes nearer.
+        now, before = self._clock(), self._woken.get(link, 0.0)
+        self._woken[link] = now
+        self._look_ahead(now)
+        if len(link.routers) >= CROWD or now - before < REST:
+            self._loop.remove_reader(self._descriptors[link])
+            self._resting[link] = self._loop.call_later(REST, self._look_again, link)
+
+    def _look_again(self, link: Link) -> None:
+        """Reads what came while nobody listened. It counts from when it came, and a takeover looks at it first."""
+        del self._resting[link]
+        familiar = self._drain(link)
+        now = self._clock()
+        if familiar > 0 and now - link.last_arrival < STILL_COMING:
+            self._resting[link] = self._loop.call_later(REST, self._look_again, link)
+        else:
+            self._loop.add_reader(self._descriptors[link], self._on_packets, link)
+        if familiar < 0:
+            self.settle()
+        else:
+            self._look_ahead(now)
+
+    def _look_ahead(self, now: float) -> None:
+        """Moves the deadlines of masters that have been heard, while the daemon is awake anyway."""
+        self._put_deadlines_right(now + LOOKAHEAD)
+        self._arm()
+
+    def _drain(self, link: Link) -> int:
+        return link.drain(self._own_addresses(link.interface), self.schedule)
+
+    def _drain_all(self) -> None:
+        """Reads what is in the sockets.
+
+        It came before whatever is decided next: a daemon that was kept from running does not depose a master whose
+        advertisements are waiting to be read.
+        """
+        for link in self._descriptors:
+            for _ in range(DRAINS_BEFORE_TAKEOVER):
+                self._drain(link)
+                if link.exhausted:
+                    break
+
+    # -- deadlines ------------------------------------------------------------------------------------------------
+
+    def _arm(self) -> None:
+        deadlines = [self._dataplane.deadline]
+        if (first := self._queue.first) is not None:
+            runner, deadline = first
+            deadlines.append(deadline - TAKEOVER_LEAD if runner.state is StateName.BACKUP else deadline)
+        self._timer.arm(min((deadline for deadline in deadlines if deadline is not None), default=None))
+
+    def _on_timer(self) -> None:
+        self._timer.acknowledge()
+        end = self._clock() + LONGEST_TURN
+        rehearsed = False
+        while self._clock() < end and self.takeover_is_near():
+            self._drain_all()
+            if not rehearsed:
+                self._rehearse()
+                rehearsed = True
+            self._take_over()
+        self._expire()
+        self.settle()
+
+    def _rehearse(self) -> None:
+        """Plays a takeover like the one that is next, if there is time for it."""
+        first = self._queue.first
+        if first is not None and first[1] - self._clock() > DECISION_LEAD and self.rehearsal is not None:
+            self.rehearsal.play()
+
+    def _take_over(self) -> None:
+        """Lets the routers that are about to take over decide so just before it is time, and act when it is.
+
+        What takes long, here, is to decide: then the code runs for the first time in a long while. It is taken no
+        earlier than a router of the next higher priority would be heard.
+        """
+        first = self._queue.first
+        if first is None or isinstance(first[0], Round):
+            return
+        ahead = min(DECISION_LEAD, first[0].router.skew_step)
+        moment = now = self._clock()
+        for runner in self._queue.due(now + ahead, ROUTERS_PER_BATCH):
+            deadline = runner.deadline
+            if deadline is not None and deadline <= now + (ahead if runner.state is StateName.BACKUP else 0.0):
+                moment = max(moment, deadline)
+                runner.expire(max(now, deadline))
+            self.schedule(runner)
+        while self._clock() < moment:
+            pass
+        self._dataplane.flush()
+
+    def _expire(self) -> None:
+        """Lets the routers act whose time has come, in order."""
+        now, drained = self._clock(), False
+        advertised: list[Runner] = []
+        for runner in self.in_batches(self._queue.due(now)):
+            if runner.state is StateName.BACKUP and not drained:
+                self._drain_all()
+                drained = True
+            deadline = runner.deadline
+            if deadline is not None and deadline <= now:
+                runner.expire(now)
+                if isinstance(runner, Runner):
+                    advertised.append(runner)
+            self.schedule(runner)
+        self._dataplane.flush()
+        # Not before: the round for one may itself have been among those.
+        for runner in advertised:
+            self._rounds.join(runner)
+
+    def _put_deadlines_right(self, horizon: float) -> None:
+        """Moves those of the next BACKUPs, as far as the horizon, whose master has been heard since."""
+        while (first := self._queue.first) is not None:
+            runner, queued = first
+            if queued > horizon or runner.state is not StateName.BACKUP or runner.deadline == queued:
+                return
+            self.schedule(runner)
+
+    # -- what has time --------------------------------------------------------------------------------------------
+
+    def _see_to_the_rest(self) -> None:
+        """Repeats announcements and tells what has happened, a little at a time and when nobody is about to take over.
+
+        Who is about to comes next then, and settling that comes back to this.
+        """
+        self._afterwards = None
+        now = self._clock()
+        if self._afterwards_since is None:
+            self._afterwards_since = now
+        if now - self._afterwards_since < LONGEST_AFTERWARDS and self.takeover_is_near():
+            return
+        self._dataplane.send_repeats(REPEATS_PER_SLICE)
+        self._reports.tell(REPORTS_PER_SLICE)
+        if not (self._dataplane.repeats or self._reports):
+            self._afterwards_since = None
+        self.settle()
