@@ -51,7 +51,7 @@ from vrrpd.protocol.router import VirtualRouter
 from vrrpd.protocol.states import Init
 from vrrpd.protocol.timing import Version
 
-# -- INIT --------------------------------------------------------------------------------------------------------------
+# -- INIT -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.requirement("SM-I-1", "RX-20")
@@ -118,7 +118,7 @@ def test_a_second_startup_does_nothing() -> None:
     assert router.deadline == 3.609375
 
 
-# -- BACKUP ------------------------------------------------------------------------------------------------------------
+# -- BACKUP -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.requirement("SM-B-7", "ARP-4", "ND-4", "ARP-6")
@@ -279,7 +279,7 @@ def test_a_better_priority_takes_over_one_skew_step_sooner() -> None:
     assert master.skew_step == pytest.approx(1 / 256, abs=1e-6)
 
 
-# -- preempt_delay -----------------------------------------------------------------------------------------------------
+# -- preempt_delay ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.requirement("PRE-3", "K-PDELAY")

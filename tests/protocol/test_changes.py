@@ -44,7 +44,7 @@ from vrrpd.protocol.parameters import AnnouncementTimes
 from vrrpd.protocol.router import VirtualRouter
 from vrrpd.protocol.timing import Version
 
-# -- priority ----------------------------------------------------------------------------------------------------------
+# -- priority ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.requirement("OWN-5", "OWN-1", "K-WEIGHT")
@@ -91,7 +91,7 @@ def test_a_backup_whose_priority_rises_preempts_at_the_next_chance() -> None:
     assert router.deadline == pytest.approx(4.21875, abs=1e-6)
 
 
-# -- addresses and configuration ---------------------------------------------------------------------------------------
+# -- addresses and configuration --------------------------------------------------------------------------------------
 
 
 @pytest.mark.requirement("K-VIPDEL")

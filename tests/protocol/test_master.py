@@ -50,7 +50,7 @@ from vrrpd.protocol.parameters import AnnouncementTimes
 from vrrpd.protocol.router import VirtualRouter
 from vrrpd.protocol.timing import Version
 
-# -- MASTER ------------------------------------------------------------------------------------------------------------
+# -- MASTER -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.requirement("SM-A-7", "SHUT-1")
@@ -288,7 +288,7 @@ def test_no_interval_is_longer_for_the_phase(now: float, interval: int, fraction
     assert router.state.name is StateName.MASTER
 
 
-# -- announcements -----------------------------------------------------------------------------------------------------
+# -- announcements ----------------------------------------------------------------------------------------------------
 
 KEEPALIVED_TIMES = AnnouncementTimes()
 
