@@ -23,6 +23,7 @@ from vrrpd.config.model import (
     VirtualAddress,
     VirtualRouterConfig,
 )
+from vrrpd.protocol.parameters import AnnouncementTimes
 from vrrpd.protocol.timing import Version
 
 SCRIPT = 'vrrp_script web { script "/bin/true" }\n'
@@ -40,7 +41,15 @@ def test_a_minimal_instance_has_keepalived_s_defaults() -> None:
     )
     assert router().priority == 100
     assert router().advertisement_interval == 100
-    assert router().announcements == AnnouncementPolicy(5.0, 5, 0.0, 1, 5.0, 5, 0.0, 0.0)
+    times = AnnouncementTimes(
+        master_delay=5.0,
+        master_repeat=5,
+        refresh=0.0,
+        refresh_repeat=1,
+        lower_priority_delay=5.0,
+        lower_priority_repeat=5,
+    )
+    assert router().announcements == AnnouncementPolicy(times, garp_interval=0.0, gna_interval=0.0)
 
 
 @pytest.mark.requirement("V2-17", "K-VERSION", "MIX-8")
@@ -283,21 +292,29 @@ def test_version_3_has_no_authentication() -> None:
 
 def test_announcement_settings_come_from_the_instance_then_from_global_defs() -> None:
     before = "global_defs {\nvrrp_garp_master_delay 7\nvrrp_garp_master_repeat 2\nvrrp_gna_interval 0.25\n}"
-    assert router("garp_master_repeat 3\ngarp_master_refresh 60", before=before).announcements == AnnouncementPolicy(
+    times = AnnouncementTimes(
         master_delay=7.0,
         master_repeat=3,
         refresh=60.0,
         refresh_repeat=1,
         lower_priority_delay=7.0,
         lower_priority_repeat=2,
-        garp_interval=0.0,
-        gna_interval=0.25,
     )
+    found = router("garp_master_repeat 3\ngarp_master_refresh 60", before=before).announcements
+    assert found == AnnouncementPolicy(times, garp_interval=0.0, gna_interval=0.25)
 
 
 def test_few_announcements_are_one_without_a_second_round() -> None:
     found = router("garp_master_repeat 4", before="global_defs { vrrp_min_garp }").announcements
-    assert found == AnnouncementPolicy(0.0, 4, 0.0, 1, 0.0, 1, 0.0, 0.0)
+    times = AnnouncementTimes(
+        master_delay=0.0,
+        master_repeat=4,
+        refresh=0.0,
+        refresh_repeat=1,
+        lower_priority_delay=0.0,
+        lower_priority_repeat=1,
+    )
+    assert found == AnnouncementPolicy(times, garp_interval=0.0, gna_interval=0.0)
 
 
 def test_flags_of_the_instance_win_over_global_ones() -> None:
@@ -473,7 +490,8 @@ def test_strict_mode_sets_what_it_implies() -> None:
     found = router(before="global_defs { vrrp_strict }")
     assert found.strict is True
     assert found.answer_lower_priority is False
-    assert (found.announcements.lower_priority_delay, found.announcements.lower_priority_repeat) == (0.0, 0)
+    times = found.announcements.times
+    assert (times.lower_priority_delay, times.lower_priority_repeat) == (0.0, 0)
     assert found.owner_ignores_advertisements is False
     assert router("strict_mode\npriority 255").owner_ignores_advertisements is True
     assert router("strict_mode off", before="global_defs { vrrp_strict }").strict is False
@@ -488,7 +506,7 @@ def test_strict_mode_says_that_it_does_not_imply_no_accept() -> None:
 
 def test_strict_mode_overrides_global_announcements_with_a_warning() -> None:
     text = instance("priority 255") + "global_defs {\nvrrp_strict\nvrrp_garp_lower_prio_repeat 3\n}\n"
-    assert read(text).routers[0].announcements.lower_priority_repeat == 0
+    assert read(text).routers[0].announcements.times.lower_priority_repeat == 0
     assert warnings(text) == [
         "keepalived.conf:9: warning: vrrp_garp_lower_prio_repeat has no effect: vrrp_strict is set"
     ]

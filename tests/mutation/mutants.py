@@ -112,7 +112,7 @@ MUTANTS: Final = (
         ROUTER,
         "case Backup() as backup if now >= backup.master_down_timer:",
         "case Backup() as backup:",
-        ("tests/protocol/test_router.py",),
+        ("tests/protocol/test_backup.py",),
     ),
     Mutant("a weight leaves the running timer alone", ROUTER, "self._move_down_timer_by_skew(before)", "pass"),
     Mutant(

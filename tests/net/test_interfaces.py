@@ -155,8 +155,8 @@ def test_a_snapshot_names_only_what_is_different_now() -> None:
 
 def test_an_interface_says_why_it_is_down() -> None:
     assert link().why_down() is None
-    assert link(carrier=False).why_down() == "eth0 has no carrier (LOWERLAYERDOWN)"
-    assert link(admin_up=False, carrier=False).why_down() == "eth0 is administratively down"
+    assert link(carrier=False).why_down() == "has no carrier"
+    assert link(admin_up=False, carrier=False).why_down() == "is down"
     assert [link(admin_up=up, carrier=carrier).up for up in (True, False) for carrier in (True, False)] == [
         True,
         False,

@@ -12,7 +12,8 @@ from typing import Literal, NamedTuple
 
 import pytest
 
-from tests.netns.namespaces import Namespace, connect, namespace_or_skip, wait_until
+from tests.netns.namespaces import Namespace, connect, namespace_or_skip
+from vrrpd.lab import wait_until
 from vrrpd.net.announce import FrameSender, gratuitous_arp, unsolicited_na
 from vrrpd.net.outgoing import OutgoingMessage, SendError
 from vrrpd.net.sockets import Ipv4Packet, Ipv6Packet, Receiver, Transmitter
@@ -415,6 +416,7 @@ def test_sending_while_the_link_is_down_gives_the_error_and_receiving_goes_on_af
     right.set_link("eth0", "up")
     wait_until(
         lambda: send(transmitter, message(51), GROUP4) == [] and receive(receiver) is not None,
+        10.0,
         "a message after the link came back",
     )
     for namespace in (left, right):
@@ -459,7 +461,7 @@ def test_every_packet_carries_the_time_at_which_the_kernel_took_it_in(wire: Wire
             stamps.append(stamp)
         return len(found) == 130
 
-    wait_until(look, "130 packets")
+    wait_until(look, 10.0, "130 packets")
     assert found == list(range(1, 131))
     assert all(stamp is not None and before - 0.001 <= stamp <= after + 1.0 for stamp in stamps)
     assert stamps == sorted(stamps)  # type: ignore[type-var]
@@ -483,7 +485,7 @@ def test_signatures_are_equal_for_equal_messages_only(wire: Wire, family: Litera
             signatures.extend(signature for _, signature, _, _ in receiver.receive(3))
         return len(signatures) == len(sent)
 
-    wait_until(look, "all packets")
+    wait_until(look, 10.0, "all packets")
     for one, signature in zip(sent, signatures, strict=True):
         assert [other == signature for other in signatures] == [other == one for other in sent]
     for end in (receiver, transmitter):
