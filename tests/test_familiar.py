@@ -148,3 +148,15 @@ def test_what_was_heard_the_short_way_counts_from_its_arrival_and_is_booked_when
     assert runner.peers.peers[0].accepted == 3
     assert runner.peers.peers[0].last_heard == 2.0
     assert runner.router.deadline == 5.609375
+
+
+def test_what_is_heard_may_wait_until_something_would_be_too_late_for_it() -> None:
+    runner, recorder = running()
+    assert runner.patience == 0.609375, "the skew time after a farewell"
+    Packet(HIGHER, 200, interval=10).hand_to(runner)
+    assert runner.patience == 0.060937, "by the interval of the master that is followed, in whole microseconds"
+    recorder.now = 1.0
+    runner.expire()
+    assert runner.patience == 0.0, "a MASTER answers at once"
+    runner.deliver(FaultsChanged((LINK_DOWN,)))
+    assert runner.patience == float("inf")

@@ -36,13 +36,14 @@ LONGEST_AFTERWARDS: Final = 0.02
 REPEATS_PER_SLICE: Final = 32
 REPORTS_PER_SLICE: Final = 8
 """What is done of these until somebody else gets a turn."""
-REST: Final = 0.002
-"""Seconds between two looks at a socket on which advertisements as expected come thick and fast."""
-STILL_COMING: Final = 0.0002
-"""Seconds since the last packet, at most, for which more of them are expected."""
+SHORTEST_REST: Final = 0.002
+LONGEST_REST: Final = 0.05
+"""Seconds between two looks at a socket on which many advertisements come as expected."""
+RESTED: Final = 0.75
+"""The part of the time until a farewell must be answered for which nobody looks whether there is one."""
 CROWD: Final = 8
 """Routers on one socket from which on one advertisement is taken for the first of several."""
-LOOKAHEAD: Final = 0.05
+LOOKAHEAD: Final = 2 * LONGEST_REST
 """Seconds for which deadlines are put right when advertisements wake the daemon, so that it need not wake for that."""
 
 Item = TypeVar("Item")
@@ -89,8 +90,8 @@ class Agenda:
         self._descriptors: dict[Link, int] = {}
         """The links that are listened to."""
         self._resting: dict[Link, asyncio.TimerHandle] = {}
-        self._woken: dict[Link, float] = {}
-        """When each link last had something to read."""
+        self._rests: dict[Link, float] = {}
+        """How long each link may rest, as long as no router has another state or priority."""
         self._afterwards: asyncio.Handle | None = None
         self._afterwards_since: float | None = None
         self._loop.add_reader(timer.fileno(), self._on_timer)
@@ -111,6 +112,7 @@ class Agenda:
 
     def settle(self, runners: Iterable[Runner] = ()) -> None:
         """Takes note of deadlines, hands over the batch, sees to what has time, and arms the timer for the next."""
+        self._rests.clear()
         for runner in runners:
             self.schedule(runner)
         self._dataplane.flush()
@@ -140,7 +142,7 @@ class Agenda:
 
     def stop_listening(self, link: Link) -> None:
         """Leaves a link alone; ask before its socket is closed. Again is harmless."""
-        self._woken.pop(link, None)
+        self._rests.pop(link, None)
         if resting := self._resting.pop(link, None):
             resting.cancel()
         if (descriptor := self._descriptors.pop(link, None)) is not None:
@@ -161,30 +163,36 @@ class Agenda:
             self.settle()
             return
         # What was expected and came: no router does anything, and no deadline comes nearer.
-        now, before = self._clock(), self._woken.get(link, 0.0)
-        self._woken[link] = now
-        self._look_ahead(now)
-        if len(link.routers) >= CROWD or now - before < REST:
+        self._look_ahead()
+        if len(link.routers) >= CROWD:
             self._loop.remove_reader(self._descriptors[link])
-            self._resting[link] = self._loop.call_later(REST, self._look_again, link)
+            self._rest(link)
+
+    def _rest(self, link: Link) -> None:
+        """Looks again after a while: to wake up for each advertisement costs more than the advertisement."""
+        rest = self._rests.get(link)
+        if rest is None:
+            # Routers that are MASTER have to answer at once; others not before their skew times.
+            patience = min((runner.patience for runner in link.routers.values()), default=0.0)
+            rest = self._rests[link] = max(SHORTEST_REST, min(LONGEST_REST, RESTED * patience))
+        self._resting[link] = self._loop.call_later(rest, self._look_again, link)
 
     def _look_again(self, link: Link) -> None:
         """Reads what came while nobody listened. It counts from when it came, and a takeover looks at it first."""
         del self._resting[link]
         familiar = self._drain(link)
-        now = self._clock()
-        if familiar > 0 and now - link.last_arrival < STILL_COMING:
-            self._resting[link] = self._loop.call_later(REST, self._look_again, link)
+        if familiar > 0:
+            self._rest(link)  # They keep coming.
         else:
             self._loop.add_reader(self._descriptors[link], self._on_packets, link)
         if familiar < 0:
             self.settle()
         else:
-            self._look_ahead(now)
+            self._look_ahead()
 
-    def _look_ahead(self, now: float) -> None:
+    def _look_ahead(self) -> None:
         """Moves the deadlines of masters that have been heard, while the daemon is awake anyway."""
-        self._put_deadlines_right(now + LOOKAHEAD)
+        self._put_deadlines_right(self._clock() + LOOKAHEAD)
         self._arm()
 
     def _drain(self, link: Link) -> int:

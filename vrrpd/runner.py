@@ -6,6 +6,7 @@ daemon runs it on Linux, the simulator on a virtual LAN, with the same encoder, 
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass, field
@@ -201,6 +202,21 @@ class Runner:
         """When a MASTER has to advertise next; None for everybody else."""
         state = self.router.state
         return state.adver_timer if isinstance(state, Master) else None
+
+    @property
+    def patience(self) -> float:
+        """Seconds for which what is heard may wait without anything being done too late for it; infinite for never.
+
+        A MASTER answers at once. A BACKUP does nothing sooner than its skew time after a farewell.
+        """
+        router = self._router
+        match router.state:
+            case Master():
+                return 0.0
+            case Backup():
+                return router.skew_time
+            case _:
+                return math.inf
 
     @property
     def state(self) -> StateName:

@@ -13,10 +13,9 @@ from vrrpd.runner import RunnerSettings
 
 MOST_PHASES: Final = 100
 """Into how many moments an interval is divided at most: routers take turns, so that no takeover waits for hundreds."""
-PHASES_PER_SECOND: Final = 20
-LONG_PHASES_PER_SECOND: Final = 50
-"""How many such moments there are in a second, with short intervals and with those of a second: routers of one moment
-share a wake-up, which costs more than an advertisement does. The shorter the interval, the more often it is paid."""
+PHASES_PER_SECOND: Final = 50
+"""How many such moments there are in a second: routers of one moment share a wake-up, which costs more than an
+advertisement does."""
 
 
 def runner_settings(config: VirtualRouterConfig) -> RunnerSettings:
@@ -65,6 +64,5 @@ def router_parameters(config: VirtualRouterConfig) -> RouterParameters:
 
 
 def _phase(vrid: int, interval: float) -> float:
-    per_second = min(LONG_PHASES_PER_SECOND, max(PHASES_PER_SECOND, LONG_PHASES_PER_SECOND * interval))
-    phases = max(1, min(MOST_PHASES, int(per_second * interval)))
+    phases = max(1, min(MOST_PHASES, int(PHASES_PER_SECOND * interval)))
     return vrid % phases * interval / phases

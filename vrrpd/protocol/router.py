@@ -94,11 +94,20 @@ class VirtualRouter:
         return handover_lifetime(self.parameters.max_advertise_interval, self.parameters.down_advertisements)
 
     @property
+    def skew_time(self) -> float:
+        """Seconds for which a BACKUP waits after its master's farewell."""
+        return skew_time(self.parameters.version, self.priority, self._followed_interval)
+
+    @property
     def skew_step(self) -> float:
         """Seconds by which a BACKUP of the next higher priority takes over sooner."""
-        state, version = self.state, self.parameters.version
-        interval = state.master_adver_interval if isinstance(state, Backup) else self.parameters.max_advertise_interval
+        version, interval = self.parameters.version, self._followed_interval
         return skew_time(version, 255, interval) - skew_time(version, 256, interval)
+
+    @property
+    def _followed_interval(self) -> int:
+        state = self.state
+        return state.master_adver_interval if isinstance(state, Backup) else self.parameters.max_advertise_interval
 
     def hear_again(self, master_down_timer: float) -> None:
         """Moves the master-down timer of a BACKUP that has accepted the very same advertisement once more.
