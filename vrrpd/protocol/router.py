@@ -53,8 +53,15 @@ from vrrpd.protocol.timing import Version, handover_lifetime, master_down_interv
 
 ANSWERS_PER_SECOND: Final = 100
 """Immediate answers to priority 0 and to losing advertisements: a flood is not mirrored."""
-LOWER_PRIORITY_ANNOUNCEMENT_SPACING: Final = 1.0
-"""Seconds between two bursts of announcements that losing advertisements cause."""
+CROSSING_TIME: Final = 0.05
+"""Seconds after which the announcements in answer to a losing advertisement are made once more: its sender's own follow
+that advertisement, cross with ours, and take the clients away."""
+LEAST_ANNOUNCEMENT_SPACING: Final = 0.1
+MOST_ANNOUNCEMENT_SPACING: Final = 1.0
+"""Seconds, at least and at most, between bursts of announcements that losing advertisements cause (that one more
+aside); in between it is our advertisement interval: a rival is countered at each of its advertisements, a flood is not
+mirrored.
+"""
 
 
 class VirtualRouter:
@@ -234,11 +241,11 @@ class VirtualRouter:
             master = replace(master, refresh=now + times.refresh)
             actions.append(Announce(times.refresh_repeat))
         if master.lower_priority_round is not None and now >= master.lower_priority_round:
-            # Sooner than the delay, it was held back by the spacing, and is itself repeated after the delay.
-            held_back = now < master.lower_priority_answered + times.lower_priority_delay
+            # Sooner than the delay, it was held back, and is itself repeated after the delay.
+            held_back = master.lower_priority_round < master.lower_priority_answered + times.lower_priority_delay
             master = replace(
                 master,
-                lower_priority_answered=now if held_back else master.lower_priority_answered,
+                lower_priority_answered=now,
                 lower_priority_round=now + times.lower_priority_delay if held_back else None,
             )
             actions.append(Announce(times.lower_priority_repeat))
@@ -373,14 +380,10 @@ class VirtualRouter:
         actions: list[Action] = []
         if self.parameters.answer_lower_priority and self._may_answer(now):
             actions.append(SendAdvertisement(self.priority))
-        spaced = master.lower_priority_answered + LOWER_PRIORITY_ANNOUNCEMENT_SPACING
+        spaced = master.lower_priority_answered + self._announcement_spacing()
         if times.lower_priority_repeat > 0 and now >= spaced:
             actions.append(Announce(times.lower_priority_repeat))
-            self.state = replace(
-                master,
-                lower_priority_answered=now,
-                lower_priority_round=now + times.lower_priority_delay if times.lower_priority_delay > 0 else None,
-            )
+            self.state = replace(master, lower_priority_answered=now, lower_priority_round=now + CROSSING_TIME)
         elif times.lower_priority_repeat > 0:
             # Held back, not left out: it may be the last one, and the first that anybody can hear.
             due = master.lower_priority_round
@@ -526,6 +529,10 @@ class VirtualRouter:
             master_down_timer=backup.master_down_timer - was + self.down_interval(interval),
             master_adver_interval=interval,
         )
+
+    def _announcement_spacing(self) -> float:
+        interval = seconds(self.parameters.max_advertise_interval)
+        return min(max(interval, LEAST_ANNOUNCEMENT_SPACING), MOST_ANNOUNCEMENT_SPACING)
 
     def _may_answer(self, now: float) -> bool:
         if now - self._answers_since >= 1.0:
