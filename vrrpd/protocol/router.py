@@ -62,6 +62,8 @@ MOST_ANNOUNCEMENT_SPACING: Final = 1.0
 aside); in between it is our advertisement interval: a rival is countered at each of its advertisements, a flood is not
 mirrored.
 """
+MASTER_HEARD_INTERVALS: Final = 2
+"""Advertisement intervals for which a master that was heard counts as there: sooner nobody takes over from it."""
 
 
 class VirtualRouter:
@@ -292,13 +294,15 @@ class VirtualRouter:
                     )
                 )
             if delay_until is None or now >= delay_until:
-                return self._preempt(backup, source, priority)
+                return self._preempt(backup, source, priority, now)
         return notices + self._follow(backup, source, advertisement, delay_until, now)
 
-    def _preempt(self, backup: Backup, source: IPAddress, priority: int) -> list[Action]:
+    def _preempt(self, backup: Backup, source: IPAddress, priority: int, now: float) -> list[Action]:
         """Discards a lower-priority advertisement: the timer runs on, the interval is not learned."""
         if backup.master == source and backup.master_priority == priority:
             return []
+        if rival := self._rival(backup, source, priority, now):
+            return [rival]  # of two masters the better one is remembered: that one decides whom we preempt, if anybody
         self.state = replace(backup, master=source, master_priority=priority)
         text = (
             f"{source} has priority {priority}, lower than ours ({self.priority}): taking over when the timer expires"
@@ -322,7 +326,8 @@ class VirtualRouter:
             master=source,
             master_priority=advertisement.priority,
         )
-        notices: list[Action] = []
+        rival = self._rival(backup, source, advertisement.priority, now)
+        notices: list[Action] = [] if rival is None else [rival]
         before = (backup.master, backup.master_priority)
         if advertisement.priority == self.priority and before != (source, advertisement.priority):
             notices.append(_equal_priority(source, advertisement.priority))
@@ -331,6 +336,17 @@ class VirtualRouter:
             was = f"was {seconds(backup.master_adver_interval):g} s"
             notices.append(Notice(NoticeKind.INTERVAL_LEARNED, f"{text}, {was}"))
         return notices
+
+    def _rival(self, backup: Backup, source: IPAddress, priority: int, now: float) -> Notice | None:
+        """A word about an advertisement whose sender should have given way to the master that is still heard."""
+        master, best = backup.master, backup.master_priority
+        if master is None or best is None or master == source or (priority, int(source)) > (best, int(master)):
+            return None
+        heard = backup.master_down_timer - self.down_interval(backup.master_adver_interval)
+        if best == 0 or now - heard > MASTER_HEARD_INTERVALS * seconds(backup.master_adver_interval):
+            return None
+        text = f"{source} also advertises, with priority {priority}; the master is {master} with {best}"
+        return Notice(NoticeKind.SECOND_MASTER, text, source)
 
     def _advertisement_as_master(
         self, master: Master, source: IPAddress, advertisement: Advertisement, now: float
