@@ -13,13 +13,13 @@ from typing import Any, Final
 
 import pytest
 
+from tests.silence import Silence
 from vrrpd.lab import Lab, LabUnavailable, ensure_privileges
 from vrrpd.links import Link
 from vrrpd.net.interfaces import Interface
-from vrrpd.protocol.actions import Notice, StateChanged, StateName
+from vrrpd.protocol.actions import StateName
 from vrrpd.protocol.admission import AdmissionPolicy
-from vrrpd.protocol.datagram import Datagram, IPAddress
-from vrrpd.protocol.discard import Discard
+from vrrpd.protocol.datagram import Datagram
 from vrrpd.protocol.events import AdvertisementReceived, SourceChanged, Startup
 from vrrpd.protocol.packet import Advertisement, decode, encode
 from vrrpd.protocol.parameters import RouterParameters
@@ -41,37 +41,6 @@ LONG: Final = Advertisement(Version.V3, VRID, 200, 100, tuple(IPv4Address(f"198.
 
 # pytest-benchmark has no type information.
 Benchmark = Any
-
-
-class Silence:
-    """A dataplane and an observer that do nothing, at no cost."""
-
-    def prepare(self, message: bytes, destination: IPAddress) -> None:
-        pass
-
-    def send(self, message: bytes, destination: IPAddress) -> None:
-        pass
-
-    def install(self, only: frozenset[IPAddress] | None) -> None:
-        pass
-
-    def withdraw(self) -> None:
-        pass
-
-    def leave(self, lifetime: int) -> None:
-        pass
-
-    def announce(self, repeat: int, only: frozenset[IPAddress] | None) -> None:
-        pass
-
-    def state_changed(self, runner: Runner, change: StateChanged) -> None:
-        pass
-
-    def noticed(self, runner: Runner, notice: Notice) -> None:
-        pass
-
-    def discarded(self, runner: Runner, source: IPAddress, discard: Discard) -> None:
-        pass
 
 
 def backup() -> Runner:

@@ -38,6 +38,8 @@ REPORTS_PER_SLICE: Final = 8
 """What is done of these until somebody else gets a turn."""
 REST: Final = 0.002
 """Seconds between two looks at a socket on which advertisements as expected come thick and fast."""
+STILL_COMING: Final = 0.0002
+"""Seconds since the last packet, at most, for which more of them are expected."""
 CROWD: Final = 8
 """Routers on one socket from which on one advertisement is taken for the first of several."""
 LOOKAHEAD: Final = 0.05
@@ -171,8 +173,7 @@ class Agenda:
         del self._resting[link]
         familiar = self._drain(link)
         now = self._clock()
-        if familiar > 0 and now - link.last_arrival < REST / 2:
-            # They keep coming.
+        if familiar > 0 and now - link.last_arrival < STILL_COMING:
             self._resting[link] = self._loop.call_later(REST, self._look_again, link)
         else:
             self._loop.add_reader(self._descriptors[link], self._on_packets, link)

@@ -94,13 +94,7 @@ def why_no_source(config: VirtualRouterConfig, table: InterfaceTable) -> str:
 def link_problem(table: InterfaceTable, name: str) -> str | None:
     """What is wrong with an interface, as the end of a sentence; None when it is up and has carrier."""
     interface = table.interface(name)
-    if interface is None:
-        return "does not exist"
-    if not interface.admin_up:
-        return "is down"
-    if not interface.carrier:
-        return "has no carrier"
-    return None
+    return "does not exist" if interface is None else interface.why_down()
 
 
 def _interface_faults(config: VirtualRouterConfig, table: InterfaceTable) -> list[Fault]:

@@ -350,7 +350,7 @@ class Lookout:
 
     def _round_interval(self) -> float:
         units = {id(unit): unit for watched in self._watched.values() for unit in watched.holders.values()}
-        refreshes = (unit.config.announcements.refresh for unit in units.values())
+        refreshes = (unit.config.announcements.times.refresh for unit in units.values())
         return max(ASKING_INTERVAL, min((ROUND_INTERVAL, *(refresh for refresh in refreshes if refresh > 0))))
 
     def _send_questions(self) -> None:

@@ -7,7 +7,7 @@ from typing import Final
 from vrrpd.config.model import InitialState, VirtualRouterConfig
 from vrrpd.protocol.admission import AdmissionPolicy, Peer
 from vrrpd.protocol.packet import ChecksumForm
-from vrrpd.protocol.parameters import AnnouncementTimes, RouterParameters
+from vrrpd.protocol.parameters import RouterParameters
 from vrrpd.protocol.timing import seconds
 from vrrpd.runner import RunnerSettings
 
@@ -47,7 +47,6 @@ def runner_settings(config: VirtualRouterConfig) -> RunnerSettings:
 
 def router_parameters(config: VirtualRouterConfig) -> RouterParameters:
     """The protocol's parameters of one ``vrrp_instance``."""
-    policy = config.announcements
     return RouterParameters(
         vrid=config.vrid,
         version=config.version,
@@ -61,14 +60,7 @@ def router_parameters(config: VirtualRouterConfig) -> RouterParameters:
         down_advertisements=config.down_advertisements,
         answer_lower_priority=config.answer_lower_priority,
         advertise_before_yielding=config.advertise_before_yielding,
-        announcements=AnnouncementTimes(
-            master_repeat=policy.master_repeat,
-            master_delay=policy.master_delay,
-            refresh=policy.refresh,
-            refresh_repeat=policy.refresh_repeat,
-            lower_priority_repeat=policy.lower_priority_repeat,
-            lower_priority_delay=policy.lower_priority_delay,
-        ),
+        announcements=config.announcements.times,
     )
 
 

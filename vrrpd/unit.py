@@ -215,7 +215,7 @@ class RouterUnit:
     def _announce_again(self, moved: frozenset[IPAddress]) -> None:
         """Tells the neighbours of addresses that have another hardware address now (RFC 9568 section 8.1.2)."""
         if moved and self.runner.state is StateName.MASTER:
-            self.port.announce(self.config.announcements.master_repeat, moved)
+            self.port.announce(self.config.announcements.times.master_repeat, moved)
             _log.info("(%s) the hardware address has changed: announcing the virtual addresses again", self.config.name)
 
     def _follow_source(self) -> None:

@@ -26,8 +26,10 @@ class Sample:
     node: str
     rss: float
     """Megabytes of the daemon's process."""
+    own: float
+    """Megabytes of all its processes that are nobody else's: anonymous memory, in RAM or swapped out."""
     pss: float
-    """Megabytes of all its processes."""
+    """Megabytes of all its processes, with their share of what other programs map too."""
     descriptors: int
     """Of the daemon's process and of its script helper."""
     processes: int
@@ -42,13 +44,15 @@ def sample(at: float, node: str, daemon: Daemon, namespace: int) -> Sample | Non
     try:
         status = ask(daemon.process.pid, namespace)["process"]
         pids = daemon.pids()
+        memory = [memory_of(Path(f"/proc/{pid}/smaps_rollup").read_text()) for pid in pids]
         # The helper is the daemon's only child that stays; the scripts are the helper's.
         own = [daemon.process.pid, *_children(daemon.process.pid)]
         return Sample(
             at,
             node,
             status["memory"] / MEGABYTE,
-            sum(_pss(pid) for pid in pids) / MEGABYTE,
+            sum(used.own for used in memory) / MEGABYTE,
+            sum(used.pss for used in memory) / MEGABYTE,
             sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in own),
             len(pids),
             status["threads"],
@@ -72,9 +76,22 @@ def ask(pid: int, namespace: int) -> dict[str, Any]:
     return document
 
 
-def _pss(pid: int) -> int:
-    found = re.search(r"^Pss:\s+(\d+) kB$", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
-    return int(found[1]) * 1024 if found else 0
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What one process uses, in bytes."""
+
+    own: int
+    """Anonymous memory: no other program that starts or ends moves it, as it does pages of a file that both map."""
+    pss: int
+
+
+def memory_of(rollup: str) -> Memory:
+    """Read /proc/PID/smaps_rollup; raises ValueError where a line that counts is missing."""
+    sizes = {name: int(size) * 1024 for name, size in re.findall(r"^(\w+):\s+(\d+) kB$", rollup, re.MULTILINE)}
+    missing = [name for name in ("Anonymous", "Swap", "Pss") if name not in sizes]
+    if missing:
+        raise ValueError(f"smaps_rollup has no line {', '.join(missing)}")
+    return Memory(sizes["Anonymous"] + sizes["Swap"], sizes["Pss"])
 
 
 def _children(pid: int) -> list[int]:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import matplotlib as mpl
 
-from bench.soak.report import TOLERANCES
+from bench.soak.report import TITLES
 from bench.soak.run import NODES, Record
 
 mpl.use("Agg")
@@ -20,7 +20,7 @@ COLOURS: Final = {"r1": "tab:blue", "r2": "tab:red"}
 def draw(record: Record, directory: Path) -> list[str]:
     """Draw memory, counts and punctuality; returns the file names."""
     return [
-        _series(record, ("rss", "pss"), directory, "memory.png"),
+        _series(record, ("rss", "own", "pss"), directory, "memory.png"),
         _series(record, COUNTS, directory, "counts.png"),
         _pauses(record, directory, "advertisements.png"),
     ]
@@ -31,7 +31,7 @@ def _series(record: Record, names: tuple[str, ...], directory: Path, file: str) 
         len(names), 1, figsize=(9, 1.8 * len(names) + 0.6), sharex=True, squeeze=False, layout="constrained"
     )
     for axis, name in zip(axes[:, 0], names, strict=True):
-        title, unit, _ = TOLERANCES[name]
+        title, unit = TITLES[name]
         for node in NODES:
             points = [(sample.at / 60, getattr(sample, name)) for sample in record.samples if sample.node == node]
             axis.plot([x for x, _ in points], [y for _, y in points], lw=0.9, color=COLOURS[node], label=node)

@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Sequence
 from typing import Any, Final
 
 from bench.percentiles import percentile
-from bench.soak.flat import FEWEST, WARM_UP, Series, Tolerance, Verdict, judge
+from bench.soak.flat import FEWEST, WARM_UP, Series, Tolerance, Verdict, after_warm_up, judge
 from bench.soak.run import INTERVAL_MS, NODES, ROUTERS, Record
 
-TOLERANCES: Final[dict[str, tuple[str, str, Tolerance]]] = {
-    "rss": ("memory of the daemon (RSS)", "MB", Tolerance(0.5, 0.02)),
-    "pss": ("memory of all its processes (PSS)", "MB", Tolerance(0.5, 0.02)),
-    "descriptors": ("file descriptors", "", Tolerance(0.5)),
-    "processes": ("processes", "", Tolerance(0.5)),
-    "threads": ("threads", "", Tolerance(0.5)),
-    "tasks": ("tasks", "", Tolerance(0.5)),
-    "timers": ("timers of routers", "", Tolerance(0.5)),
-    "loop_timers": ("timers of the event loop", "", Tolerance(2.0)),
+TITLES: Final[dict[str, tuple[str, str]]] = {
+    "rss": ("memory of the daemon (RSS)", "MB"),
+    "own": ("own memory of all its processes (anonymous)", "MB"),
+    "pss": ("memory of all its processes (PSS)", "MB"),
+    "descriptors": ("file descriptors", ""),
+    "processes": ("processes", ""),
+    "threads": ("threads", ""),
+    "tasks": ("tasks", ""),
+    "timers": ("timers of routers", ""),
+    "loop_timers": ("timers of the event loop", ""),
 }
-"""By the name of a sample's field."""
+"""What a sample's fields are, and their units."""
+
+TOLERANCES: Final[dict[str, Tolerance]] = {
+    "rss": Tolerance(0.5, 0.02),
+    "own": Tolerance(0.5, 0.02),
+    "descriptors": Tolerance(0.5),
+    "processes": Tolerance(0.5),
+    "threads": Tolerance(0.5),
+    "tasks": Tolerance(0.5),
+    "timers": Tolerance(0.5),
+    "loop_timers": Tolerance(2.0),
+}
+"""What is judged. Not the PSS: it rises when another Python program ends, which had a share in the same pages."""
 
 LATEST_MS: Final = 2.0 * INTERVAL_MS
 """An advertisement that is later than this is nearly a failover."""
@@ -42,10 +56,22 @@ def series(record: Record, node: str, name: str) -> Series:
 def verdicts(record: Record) -> list[Verdict]:
     """Every series of both nodes, judged."""
     return [
-        judge(f"{node}: {title}", unit, series(record, node, name), tolerance)
+        judge(f"{node}: {TITLES[name][0]}", TITLES[name][1], series(record, node, name), tolerance)
         for node in NODES
-        for name, (title, unit, tolerance) in TOLERANCES.items()
+        for name, tolerance in TOLERANCES.items()
     ]
+
+
+def told(record: Record) -> list[str]:
+    """The lines of the table for what is measured and not judged."""
+    lines = []
+    for node in NODES:
+        for name, (title, unit) in TITLES.items():
+            values = [value for _, value in after_warm_up(series(record, node, name))]
+            if name not in TOLERANCES and values:
+                median = statistics.median(values)
+                lines.append(f"| {node}: {title} | {median:.2f} {unit} | | | {len(values)} | not judged |")
+    return lines
 
 
 def punctuality(record: Record) -> dict[str, float]:
@@ -99,6 +125,7 @@ def markdown(record: Record, judged: Sequence[Verdict], machine: dict[str, Any],
         f"| {verdict.samples} | {'flat' if verdict.flat else '**NOT FLAT**'} |"
         for verdict in judged
     ]
+    lines += told(record)
     if late:
         lines += [
             "",

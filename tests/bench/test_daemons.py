@@ -42,7 +42,7 @@ def test_the_configuration_of_each_scenario_means_what_it_says(scenario: Scenari
     assert {router.advertisement_interval for router in configuration.routers} == {scenario.interval_ms // 10}
     addresses = [str(virtual.address) for router in configuration.routers for virtual in router.all_addresses]
     assert addresses == list(scenario.addresses)
-    assert {router.announcements.master_delay for router in configuration.routers} == {0}
+    assert {router.announcements.times.master_delay for router in configuration.routers} == {0}
 
 
 def test_a_selection_keeps_the_order_and_leaves_out_jobs_without_an_event() -> None:

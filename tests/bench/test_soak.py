@@ -41,6 +41,8 @@ def test_twenty_seconds_are_measured_judged_and_reported(tmp_path: Path) -> None
     assert {sample["node"] for sample in samples} == {"r1", "r2"}
     assert all(sample["timers"] == 20 for sample in samples[-2:])
     assert all(sample["rss"] > 5 for sample in samples)
+    assert all(sample["own"] > 5 for sample in samples)
+    assert report.count("memory of all its processes (PSS)") == report.count(" | not judged |") == 2
     assert not processes_with(str(tmp_path))
 
 

@@ -1,4 +1,4 @@
-"""When a series is flat, on series made for it; and which pauses between advertisements count."""
+"""When a series is flat, on series made for it; which memory is judged; which pauses between advertisements count."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import random
 import pytest
 
 from bench.soak.flat import Tolerance, judge, slope
-from bench.soak.measure import Disturbance, Pauses
+from bench.soak.measure import MEGABYTE, Disturbance, Pauses, Sample, memory_of
+from bench.soak.report import failures, markdown, verdicts
+from bench.soak.run import NODES, Record
 from tests.bench.frames import R1, R2, advertisement
 
 MEMORY = Tolerance(0.5, 0.02)
@@ -54,6 +56,58 @@ def test_nothing_is_flat_by_too_few_samples(count: int) -> None:
 def test_the_slope_is_the_median_of_all_pairs() -> None:
     assert slope([(0, 0), (1, 2), (2, 4), (3, 60)]) == pytest.approx(11)  # of 2, 2, 2, 20, 29, 56
     assert slope([(second, 2 * second) for second in range(1000)]) == pytest.approx(2)
+
+
+ROLLUP = """\
+55a284f3b000-7ffee383e000 ---p 00000000 00:00 0                          [rollup]
+Rss:               20480 kB
+Pss:               14336 kB
+Pss_Anon:           9216 kB
+Shared_Clean:       9216 kB
+Private_Clean:      2048 kB
+Private_Dirty:      9216 kB
+Anonymous:          9216 kB
+Swap:               1024 kB
+SwapPss:            1024 kB
+"""
+
+
+def test_own_memory_is_the_anonymous_one_also_when_it_is_swapped_out() -> None:
+    assert memory_of(ROLLUP).own == 10 * MEGABYTE
+    assert memory_of(ROLLUP).pss == 14 * MEGABYTE
+
+
+def test_memory_that_cannot_be_read_is_no_measurement() -> None:
+    with pytest.raises(ValueError, match=r"smaps_rollup has no line Anonymous$"):
+        memory_of(ROLLUP.replace("Anonymous", "Unknown"))
+
+
+def soak(own: float, pss: float) -> Record:
+    """Ten minutes in which own memory and PSS rise by so many megabytes, and nothing else does."""
+    record = Record(10)
+    for second in range(0, 600, 10):
+        grown = second / 590
+        record.samples += [
+            Sample(second, node, 30, 28 + own * grown, 25 + pss * grown, 15, 3, 2, 4, 20, 3) for node in NODES
+        ]
+    return record
+
+
+def test_pss_that_rises_because_other_programs_ended_is_told_and_not_judged() -> None:
+    record = soak(own=0, pss=6)
+    judged = verdicts(record)
+    assert failures(record, judged) == ["no advertisements were seen"]
+    machine = {"cores": 2, "cpu": "", "kernel": "", "python": "", "load_at_start": 0.0}
+    line = "| r1: memory of all its processes (PSS) | 28.61 MB | | | 48 | not judged |"
+    assert line in markdown(record, judged, machine, []).splitlines()
+
+
+def test_own_memory_that_rises_is_judged() -> None:
+    record = soak(own=6, pss=6)
+    assert failures(record, verdicts(record))[:2] == [
+        "r1: own memory of all its processes (anonymous): not flat",
+        "r2: own memory of all its processes (anonymous): not flat",
+    ]
 
 
 def test_pauses_that_something_disturbed_do_not_count_and_the_wrong_node_is_told() -> None:

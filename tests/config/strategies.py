@@ -30,6 +30,7 @@ from vrrpd.config.model import (
     VirtualAddress,
     VirtualRouterConfig,
 )
+from vrrpd.protocol.parameters import AnnouncementTimes
 from vrrpd.protocol.timing import Version
 
 T = TypeVar("T")
@@ -144,12 +145,15 @@ def accepted_networks(family: Family) -> st.SearchStrategy[IPNetwork]:
 passwords = st.binary(min_size=1, max_size=8).filter(lambda content: 0 not in content)
 announcements = st.builds(
     AnnouncementPolicy,
-    master_delay=microseconds,
-    master_repeat=st.integers(0, 100),
-    refresh=microseconds,
-    refresh_repeat=st.integers(0, 100),
-    lower_priority_delay=microseconds,
-    lower_priority_repeat=st.integers(0, 100),
+    st.builds(
+        AnnouncementTimes,
+        master_delay=microseconds,
+        master_repeat=st.integers(0, 100),
+        refresh=microseconds,
+        refresh_repeat=st.integers(0, 100),
+        lower_priority_delay=microseconds,
+        lower_priority_repeat=st.integers(0, 100),
+    ),
     garp_interval=microseconds,
     gna_interval=microseconds,
 )

@@ -19,6 +19,8 @@ PROGRAM = 'a program with its arguments, such as "/usr/bin/curl -fs http://local
 ADDRESS = "an IPv4 or IPv6 address such as 192.0.2.10/24 or 2001:db8::10"
 
 
+@pytest.mark.requirement("V2-6")
+@pytest.mark.counter_case("FMT-2", "FMT-3", "OWN-1", "ACC-1", "K-AUTH")
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
@@ -197,6 +199,7 @@ def test_what_strict_mode_forbids_is_an_error(body: str, expected: str) -> None:
     assert errors == [f"keepalived.conf:{expected}"]
 
 
+@pytest.mark.counter_case("FMT-12")
 def test_strict_mode_wants_a_link_local_address_first() -> None:
     [message] = [
         line for line in problems(instance("strict_mode\naccept", vips="2001:db8::1")) if "warning" not in line
@@ -264,6 +267,7 @@ def test_a_file_without_routers_is_an_error() -> None:
     assert problems("") == ["keepalived.conf: no virtual router is configured, expected at least one vrrp_instance"]
 
 
+@pytest.mark.counter_case("FMT-2")
 def test_what_is_missing_is_named_at_the_instance() -> None:
     assert problems("\nvrrp_instance VI_1 {\n}") == [
         "keepalived.conf:2: (VI_1) interface is missing, expected an interface (or default_interface in global_defs)",
@@ -273,6 +277,7 @@ def test_what_is_missing_is_named_at_the_instance() -> None:
 
 
 @pytest.mark.requirement("V2-16")
+@pytest.mark.counter_case("MIX-8")
 def test_ipv6_with_an_explicit_version_2_is_an_error() -> None:
     [message] = problems(instance("version 2", vips="fe80::1"))
     assert message == "keepalived.conf:5: (VI_1) version is 2 but the addresses are IPv6, expected version 3"

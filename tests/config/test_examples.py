@@ -22,6 +22,7 @@ from vrrpd.config.model import (
     VirtualRouterConfig,
 )
 from vrrpd.config.render import to_keepalived_conf
+from vrrpd.protocol.parameters import AnnouncementTimes
 from vrrpd.protocol.timing import Version
 
 HAPROXY_PAIR = """\
@@ -292,7 +293,7 @@ def test_an_ipv6_pair() -> None:
                 VirtualAddress(IPv4Address("192.0.2.1"), 24, "bond0.100", broadcast=IPv4Address("192.0.2.255")),
             ),
             multicast_group=IPv6Address("ff02::12"),
-            announcements=AnnouncementPolicy(refresh=60.0),
+            announcements=AnnouncementPolicy(AnnouncementTimes(refresh=60.0)),
         ),
     )
     assert warnings(IPV6_PAIR) == []

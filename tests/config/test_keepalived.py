@@ -23,6 +23,7 @@ from vrrpd.config.model import (
     VirtualAddress,
     VirtualRouterConfig,
 )
+from vrrpd.protocol.parameters import AnnouncementTimes
 from vrrpd.protocol.timing import Version
 
 SCRIPT = 'vrrp_script web { script "/bin/true" }\n'
@@ -40,10 +41,18 @@ def test_a_minimal_instance_has_keepalived_s_defaults() -> None:
     )
     assert router().priority == 100
     assert router().advertisement_interval == 100
-    assert router().announcements == AnnouncementPolicy(5.0, 5, 0.0, 1, 5.0, 5, 0.0, 0.0)
+    times = AnnouncementTimes(
+        master_delay=5.0,
+        master_repeat=5,
+        refresh=0.0,
+        refresh_repeat=1,
+        lower_priority_delay=5.0,
+        lower_priority_repeat=5,
+    )
+    assert router().announcements == AnnouncementPolicy(times, garp_interval=0.0, gna_interval=0.0)
 
 
-@pytest.mark.requirement("V2-17", "K-VERSION")
+@pytest.mark.requirement("V2-17", "K-VERSION", "MIX-8")
 def test_an_ipv6_instance_is_version_3_whatever_the_global_version_says() -> None:
     assert router(vips="fe80::1").version is Version.V3
     assert router(vips="fe80::1", before="global_defs { vrrp_version 2 }").version is Version.V3
@@ -75,7 +84,8 @@ def test_the_global_version_counts_for_ipv4() -> None:
         (2, "256", 25500, True),
     ],
 )
-@pytest.mark.requirement("V2-15")
+@pytest.mark.requirement("V2-15", "TM-1", "K-ADVINT")
+@pytest.mark.counter_case("TM-1", "V2-15")
 def test_the_interval_is_rounded_to_what_the_version_can_carry(
     version: int, given: str, centiseconds: int, warned: bool
 ) -> None:
@@ -84,6 +94,7 @@ def test_the_interval_is_rounded_to_what_the_version_can_carry(
     assert bool([one for one in warnings(text) if "advert_int" in one]) is warned
 
 
+@pytest.mark.requirement("K-STATE")
 def test_state_master_without_a_priority_is_an_owner() -> None:
     assert router("state MASTER").priority == 255
     assert router("state MASTER\npriority 90").priority == 90
@@ -92,6 +103,7 @@ def test_state_master_without_a_priority_is_an_owner() -> None:
     assert router("priority 255").initial_state is None
 
 
+@pytest.mark.requirement("K-STATE")
 def test_state_master_drops_nopreempt_and_preempt_delay() -> None:
     text = instance("state MASTER\npriority 150\nnopreempt")
     assert read(text).routers[0].preempt is True
@@ -165,6 +177,7 @@ def test_excluded_addresses_may_be_of_the_other_family() -> None:
     assert [vip.device for vip in found.all_addresses] == ["eth0", "eth0", "eth0"]
 
 
+@pytest.mark.counter_case("FMT-4")
 def test_addresses_that_do_not_fit_an_advertisement_are_excluded() -> None:
     vips = "\n".join(f"fe80::{number:x}" for number in range(1, 93))
     text = instance("virtual_ipaddress_excluded { 192.0.2.1 }", vips=vips)
@@ -258,6 +271,7 @@ def test_a_password_has_eight_bytes_on_the_wire() -> None:
     assert found.authentication == Authentication(b"secret\0\0")
 
 
+@pytest.mark.counter_case("V2-4")
 def test_a_long_password_is_cut_as_in_keepalived() -> None:
     text = instance("authentication {\nauth_type PASS\nauth_pass OpenShift-IPFailover\n}")
     assert read(text).routers[0].authentication == Authentication(b"OpenShif")
@@ -278,21 +292,29 @@ def test_version_3_has_no_authentication() -> None:
 
 def test_announcement_settings_come_from_the_instance_then_from_global_defs() -> None:
     before = "global_defs {\nvrrp_garp_master_delay 7\nvrrp_garp_master_repeat 2\nvrrp_gna_interval 0.25\n}"
-    assert router("garp_master_repeat 3\ngarp_master_refresh 60", before=before).announcements == AnnouncementPolicy(
+    times = AnnouncementTimes(
         master_delay=7.0,
         master_repeat=3,
         refresh=60.0,
         refresh_repeat=1,
         lower_priority_delay=7.0,
         lower_priority_repeat=2,
-        garp_interval=0.0,
-        gna_interval=0.25,
     )
+    found = router("garp_master_repeat 3\ngarp_master_refresh 60", before=before).announcements
+    assert found == AnnouncementPolicy(times, garp_interval=0.0, gna_interval=0.25)
 
 
 def test_few_announcements_are_one_without_a_second_round() -> None:
     found = router("garp_master_repeat 4", before="global_defs { vrrp_min_garp }").announcements
-    assert found == AnnouncementPolicy(0.0, 4, 0.0, 1, 0.0, 1, 0.0, 0.0)
+    times = AnnouncementTimes(
+        master_delay=0.0,
+        master_repeat=4,
+        refresh=0.0,
+        refresh_repeat=1,
+        lower_priority_delay=0.0,
+        lower_priority_repeat=1,
+    )
+    assert found == AnnouncementPolicy(times, garp_interval=0.0, gna_interval=0.0)
 
 
 def test_flags_of_the_instance_win_over_global_ones() -> None:
@@ -468,7 +490,8 @@ def test_strict_mode_sets_what_it_implies() -> None:
     found = router(before="global_defs { vrrp_strict }")
     assert found.strict is True
     assert found.answer_lower_priority is False
-    assert (found.announcements.lower_priority_delay, found.announcements.lower_priority_repeat) == (0.0, 0)
+    times = found.announcements.times
+    assert (times.lower_priority_delay, times.lower_priority_repeat) == (0.0, 0)
     assert found.owner_ignores_advertisements is False
     assert router("strict_mode\npriority 255").owner_ignores_advertisements is True
     assert router("strict_mode off", before="global_defs { vrrp_strict }").strict is False
@@ -483,7 +506,7 @@ def test_strict_mode_says_that_it_does_not_imply_no_accept() -> None:
 
 def test_strict_mode_overrides_global_announcements_with_a_warning() -> None:
     text = instance("priority 255") + "global_defs {\nvrrp_strict\nvrrp_garp_lower_prio_repeat 3\n}\n"
-    assert read(text).routers[0].announcements.lower_priority_repeat == 0
+    assert read(text).routers[0].announcements.times.lower_priority_repeat == 0
     assert warnings(text) == [
         "keepalived.conf:9: warning: vrrp_garp_lower_prio_repeat has no effect: vrrp_strict is set"
     ]
@@ -538,11 +561,13 @@ def test_weights_of_an_owner_are_warned_of() -> None:
 
 
 @pytest.mark.requirement("FMT-12")
+@pytest.mark.counter_case("FMT-12")
 def test_a_first_ipv6_address_that_is_not_link_local_is_warned_of() -> None:
     assert warnings(instance("", vips="2001:db8::1")) == [
         "keepalived.conf:4: warning: (VI_1) first virtual address is 2001:db8::1, "
         "expected a link-local one (fe80::/10), RFC 9568 section 5.2.9"
     ]
+    assert warnings(instance("", vips="fe80::1\n2001:db8::1")) == []
 
 
 def test_one_file_serves_two_nodes() -> None:

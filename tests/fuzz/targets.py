@@ -23,6 +23,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6
 from pathlib import Path
 from typing import Any, Final
 
+from tests.silence import Silence
 from vrrpd.config import environment, keepalived
 from vrrpd.config.host import HostFacts
 from vrrpd.config.model import Configuration, ConfigurationError, Diagnostic
@@ -33,7 +34,6 @@ from vrrpd.net import rtnetlink
 from vrrpd.net.interfaces import AddressAdded, AddressRemoved, InterfaceTable, LinkChanged
 from vrrpd.net.sockets import Ipv4Packet, Ipv6Packet
 from vrrpd.net.watch import decode_arp, decode_neighbor
-from vrrpd.protocol.actions import Notice, StateChanged
 from vrrpd.protocol.admission import AdmissionPolicy
 from vrrpd.protocol.datagram import Datagram, IPAddress
 from vrrpd.protocol.discard import Discard
@@ -63,8 +63,8 @@ class Target:
     """Whether the input was understood."""
 
 
-class _Nothing:
-    """A dataplane and an observer that count what a router does and do nothing."""
+class _Counting(Silence):
+    """Counts what a router sends."""
 
     def __init__(self) -> None:
         self.sent = 0
@@ -73,33 +73,9 @@ class _Nothing:
         """Counts."""
         self.sent += 1
 
-    def prepare(self, message: bytes, destination: IPAddress) -> None:
-        """Nothing."""
 
-    def install(self, only: frozenset[IPAddress] | None) -> None:
-        """Nothing."""
-
-    def withdraw(self) -> None:
-        """Nothing."""
-
-    def leave(self, lifetime: float) -> None:
-        """Nothing."""
-
-    def announce(self, repeat: int, only: frozenset[IPAddress] | None) -> None:
-        """Nothing."""
-
-    def state_changed(self, runner: Runner, change: StateChanged) -> None:
-        """Nothing."""
-
-    def noticed(self, runner: Runner, notice: Notice) -> None:
-        """Nothing."""
-
-    def discarded(self, runner: Runner, source: IPAddress, discard: Discard) -> None:
-        """Nothing."""
-
-
-def _runner(version: Version, family: int, sources: tuple[IPv4Network, ...] = ()) -> tuple[Runner, _Nothing]:
-    nothing = _Nothing()
+def _runner(version: Version, family: int, sources: tuple[IPv4Network, ...] = ()) -> tuple[Runner, _Counting]:
+    counting = _Counting()
     vip: IPAddress = IPv4Address("192.0.2.100") if family == 4 else IPv6Address("fe80::5:1")
     group: IPAddress = IPv4Address("224.0.0.18") if family == 4 else IPv6Address("ff02::12")
     own: IPAddress = IPv4Address("192.0.2.2") if family == 4 else IPv6Address("fe80::2")
@@ -109,10 +85,10 @@ def _runner(version: Version, family: int, sources: tuple[IPv4Network, ...] = ()
         AdmissionPolicy(version, 100, group, accept_sources=sources),
         (group,),
     )
-    runner = Runner(settings, nothing, nothing, lambda: 1000.0)
+    runner = Runner(settings, counting, counting, lambda: 1000.0)
     runner.deliver(SourceChanged(own))
     runner.deliver(Startup())
-    return runner, nothing
+    return runner, counting
 
 
 def _explained(discard: Discard) -> None:
@@ -140,12 +116,12 @@ def _advertisement(datagram: Datagram) -> bool:
         again = Datagram(datagram.source, datagram.destination, datagram.hop_limit, message)
         assert decode(again).advertisement == advertisement
     for sources in ((), (IPv4Network("192.0.2.0/30"),)):
-        runner, nothing = _runner(advertisement.version, datagram.source.version, sources)
+        runner, counting = _runner(advertisement.version, datagram.source.version, sources)
         state, deadline = runner.state, runner.deadline
         runner.receive(datagram, decoded, OWN)
         if sum(runner.statistics.discarded.values()):
-            assert (runner.state, runner.deadline, nothing.sent) == (state, deadline, 0)
-        assert nothing.sent <= 1
+            assert (runner.state, runner.deadline, counting.sent) == (state, deadline, 0)
+        assert counting.sent <= 1
     return True
 
 

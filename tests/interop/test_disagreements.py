@@ -115,7 +115,8 @@ def test_vrrpd_accepts_another_address_list_and_names_the_difference(story: Stor
     ],
     ids=["password", "interval", "version"],
 )
-@pytest.mark.requirement("RX-18", "RX-19", "RX-4", "V2-5", "V2-7")
+@pytest.mark.requirement("RX-18", "RX-19")
+@pytest.mark.counter_case("RX-4", "V2-5", "V2-7")
 def test_what_both_sides_reject_is_named_and_does_not_keep_vrrpd_from_its_work(
     story: Story, group: Group, reason: str, explanation: str
 ) -> None:

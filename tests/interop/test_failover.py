@@ -90,6 +90,7 @@ def test_the_second_router_takes_over_when_the_master_loses_its_power(story: Sto
 @every_first
 @every_group
 @pytest.mark.requirement("TM-2", "TM-3", "V2-11")
+@pytest.mark.counter_case("TM-3")
 def test_the_second_router_waits_the_whole_master_down_interval(story: Story, group: Group) -> None:
     act = story.acts["power loss"]
     last = max(frame.time for frame, _ in story.advertisements(group, story.first) if frame.time_ns <= act.ended_ns)
@@ -99,7 +100,7 @@ def test_the_second_router_waits_the_whole_master_down_interval(story: Story, gr
 
 @every_first
 @every_group
-@pytest.mark.requirement("ARP-1", "ARP-2", "ARP-4", "ARP-5", "ND-1", "ND-2", "ND-3", "ND-4")
+@pytest.mark.requirement("ARP-1", "ARP-2", "ARP-4", "ARP-5", "ND-1", "ND-2", "ND-3", "ND-4", "K-NOVMAC")
 def test_a_takeover_is_announced_for_each_address_to_everybody(story: Story, group: Group) -> None:
     for address in group.addresses:
         announced = story.announcements(address, story.second, "power loss")
@@ -155,6 +156,7 @@ def test_the_first_router_preempts_when_it_is_started_again(story: Story, group:
 @every_first
 @every_group
 @pytest.mark.requirement("SM-B-6", "SM-I-3", "SM-B-9")
+@pytest.mark.counter_case("SM-A-7")
 def test_a_restart_of_the_second_router_is_not_heard_on_the_wire(story: Story, group: Group) -> None:
     name = "restart of the second"
     assert story.acts[name].seen[group.name] == story.at(story.first, group)
@@ -209,7 +211,8 @@ def test_both_programs_send_the_same_bytes_for_the_same_router(story: Story, gro
 
 @every_first
 @every_group
-@pytest.mark.requirement("RX-18", "FMT-7", "FMT-8", "FMT-9", "V2-2")
+@pytest.mark.requirement("FMT-7", "FMT-8", "FMT-9", "V2-2")
+@pytest.mark.counter_case("RX-18", "RX-16", "RX-17")
 def test_vrrpd_discards_nothing_and_has_nothing_to_say_about_keepalived(story: Story, group: Group) -> None:
     for name, act in story.acts.items():
         if act.status:

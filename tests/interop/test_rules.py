@@ -88,7 +88,8 @@ every_group = pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.n
 
 @every_first
 @every_group
-@pytest.mark.requirement("SM-I-3", "SM-B-7", "K-PDELAY")
+@pytest.mark.requirement("SM-I-3", "SM-B-7")
+@pytest.mark.counter_case("K-PDELAY")
 def test_a_router_that_hears_nobody_becomes_master_whatever_its_rules(story: Story, group: Group) -> None:
     assert story.acts["the second alone"].seen[group.name] == alone_at_second(story, group)
 
@@ -102,6 +103,7 @@ def test_a_higher_priority_takes_the_role_over(story: Story, group: Group) -> No
 
 @every_first
 @pytest.mark.requirement("SM-B-9", "K-NOPRE")
+@pytest.mark.counter_case("SM-A-13")
 def test_with_nopreempt_a_higher_priority_waits_for_the_master_to_fail(story: Story) -> None:
     assert story.acts["the first joins"].seen["patient"] == story.at(story.second, PATIENT)
     assert story.advertisements(PATIENT, story.first, "the first joins") == []
@@ -110,6 +112,7 @@ def test_with_nopreempt_a_higher_priority_waits_for_the_master_to_fail(story: St
 @every_first
 @pytest.mark.parametrize("group", [EQUAL, EQUAL_IPV6], ids=lambda group: group.name)
 @pytest.mark.requirement("SM-B-9")
+@pytest.mark.counter_case("SM-B-10")
 def test_an_equal_priority_does_not_preempt(story: Story, group: Group) -> None:
     assert story.acts["the first joins"].seen[group.name] == story.at(story.second, group)
     assert story.advertisements(group, story.first, "the first joins") == []
@@ -135,13 +138,15 @@ def test_each_side_of_a_parted_lan_has_a_master(story: Story, group: Group) -> N
 @every_first
 @pytest.mark.parametrize("group", [PREEMPTING, PATIENT, DELAYED, LEARNING, TWENTY], ids=lambda group: group.name)
 @pytest.mark.requirement("SM-A-10", "SM-A-11", "SM-A-13")
+@pytest.mark.counter_case("SM-A-10")
 def test_of_two_masters_the_higher_priority_stays_whatever_its_preemption(story: Story, group: Group) -> None:
     assert story.acts["healing"].seen[group.name] == story.at(story.first, group)
 
 
 @every_first
 @pytest.mark.parametrize("group", [EQUAL, EQUAL_IPV6], ids=lambda group: group.name)
-@pytest.mark.requirement("SM-A-10", "SM-A-11", "RX-11", "SM-X-1")
+@pytest.mark.requirement("SM-A-10", "SM-A-11", "SM-X-1")
+@pytest.mark.counter_case("RX-11")
 def test_of_two_masters_with_equal_priorities_the_greater_address_stays(story: Story, group: Group) -> None:
     assert story.acts["healing"].seen[group.name] == story.at(story.second, group)
 
@@ -171,6 +176,7 @@ def test_a_backup_waits_three_learned_intervals_and_their_skew(story: Story) -> 
 
 @every_first
 @pytest.mark.requirement("TX-2", "TM-5")
+@pytest.mark.counter_case("TX-2")
 def test_a_master_advertises_its_own_interval_whatever_it_learned(story: Story) -> None:
     assert {seen.interval for _, seen in story.advertisements(LEARNING, story.first)} == {100}
     assert {seen.interval for _, seen in story.advertisements(LEARNING, story.second)} == {25}

@@ -14,7 +14,8 @@ PACKET: Final = "vrrpd/protocol/packet.py"
 RUNNER: Final = "vrrpd/runner.py"
 
 SIMULATION: Final = "tests/simulation/test_simulation.py::test_one_rightful_master_serves_once_the_network_is_whole"
-ROUTER_TESTS: Final = "tests/protocol/test_router.py"
+BACKUP_TESTS: Final = "tests/protocol/test_backup.py"
+MASTER_TESTS: Final = "tests/protocol/test_master.py"
 STORIES: Final = "tests/simulation/test_scenarios.py"
 LAN_STORIES: Final = "tests/simulation/test_stories.py"
 
@@ -113,7 +114,7 @@ MUTANTS: Final = (
         ROUTER,
         "case Backup() as backup if now >= backup.master_down_timer:",
         "case Backup() as backup:",
-        ("tests/protocol/test_router.py",),
+        ("tests/protocol/test_backup.py",),
     ),
     Mutant("a weight leaves the running timer alone", ROUTER, "self._move_down_timer_by_skew(before)", "pass"),
     Mutant(
@@ -130,35 +131,35 @@ MUTANTS: Final = (
         ROUTER,
         "lower_priority_round=now + CROSSING_TIME",
         "lower_priority_round=now + times.lower_priority_delay",
-        (ROUTER_TESTS,),
+        (MASTER_TESTS,),
     ),
     Mutant(
         "a rival is countered once a second, however often it advertises",
         ROUTER,
         "return min(max(interval, LEAST_ANNOUNCEMENT_SPACING), MOST_ANNOUNCEMENT_SPACING)",
         "return MOST_ANNOUNCEMENT_SPACING",
-        (ROUTER_TESTS,),
+        (MASTER_TESTS,),
     ),
     Mutant(
         "a flood is answered with announcements at its own rate",
         ROUTER,
         "if times.lower_priority_repeat > 0 and now >= spaced:",
         "if times.lower_priority_repeat > 0:",
-        (ROUTER_TESTS, SIMULATION),
+        (MASTER_TESTS, SIMULATION),
     ),
     Mutant(
         "every handover looks like two masters",
         ROUTER,
         "if best == 0 or now - heard > MASTER_HEARD_INTERVALS * seconds(backup.master_adver_interval):",
         "if False:",
-        (ROUTER_TESTS,),
+        (BACKUP_TESTS,),
     ),
     Mutant(
         "the better of two masters is the second one",
         ROUTER,
         "(priority, int(source)) > (best, int(master))",
         "(priority, int(source)) < (best, int(master))",
-        (ROUTER_TESTS,),
+        (BACKUP_TESTS,),
     ),
     # -- addresses
     Mutant(

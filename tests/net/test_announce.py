@@ -27,20 +27,24 @@ NA_WITHOUT_ROUTER_FLAG = bytes.fromhex(
 )
 
 
+@pytest.mark.requirement("ARP-1", "ARP-2")
 def test_a_gratuitous_arp_is_the_broadcast_request_that_keepalived_sends() -> None:
     assert gratuitous_arp(VMAC4, IPv4Address("192.0.2.100")) == GRATUITOUS_ARP
     assert len(GRATUITOUS_ARP) == 42
 
 
+@pytest.mark.requirement("ND-1", "ND-2", "ND-3")
 def test_a_neighbor_advertisement_for_a_global_address_has_router_and_override_set() -> None:
     assert unsolicited_na(VMAC6, IPv6Address("2001:db8:0:1::1")) == GLOBAL_NA
     assert len(GLOBAL_NA) == 86
 
 
+@pytest.mark.requirement("ND-1", "ND-4")
 def test_a_neighbor_advertisement_for_a_link_local_address_comes_from_that_address() -> None:
     assert unsolicited_na(VMAC6, IPv6Address("fe80::5:1")) == LINK_LOCAL_NA
 
 
+@pytest.mark.counter_case("ND-2")
 def test_a_neighbor_advertisement_without_the_router_flag_is_never_built() -> None:
     frame = unsolicited_na(VMAC6, IPv6Address("2001:db8:0:1::1"))
     assert frame != NA_WITHOUT_ROUTER_FLAG
@@ -89,6 +93,7 @@ def test_a_frame_added_after_a_pause_still_keeps_its_distance_to_the_last_one() 
     assert pacer.take(12.0) is B
 
 
+@pytest.mark.counter_case("ARP-6", "ND-6")
 def test_a_withdrawn_address_is_not_announced_any_more() -> None:
     pacer = Pacer(0.5)
     for address, frame in ((FIRST, A), (SECOND, B), (FIRST, C)):

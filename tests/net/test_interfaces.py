@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
+import pytest
+
 from vrrpd.net.interfaces import (
     AddressAdded,
     AddressRemoved,
@@ -153,8 +155,8 @@ def test_a_snapshot_names_only_what_is_different_now() -> None:
 
 def test_an_interface_says_why_it_is_down() -> None:
     assert link().why_down() is None
-    assert link(carrier=False).why_down() == "eth0 has no carrier (LOWERLAYERDOWN)"
-    assert link(admin_up=False, carrier=False).why_down() == "eth0 is administratively down"
+    assert link(carrier=False).why_down() == "has no carrier"
+    assert link(admin_up=False, carrier=False).why_down() == "is down"
     assert [link(admin_up=up, carrier=carrier).up for up in (True, False) for carrier in (True, False)] == [
         True,
         False,
@@ -177,12 +179,15 @@ FIRST = IPv4Address("192.0.2.1")
 SECOND = IPv4Address("192.0.2.2")
 
 
+@pytest.mark.requirement("HDR-1")
+@pytest.mark.counter_case("HDR-1")
 def test_the_ipv4_source_is_the_first_address_that_is_not_virtual() -> None:
     interfaces = table(address("192.0.2.100/32"), address("192.0.2.1/24"), address("192.0.2.2/24"))
     assert interfaces.source_address("eth0", 4, {VIP}) == FIRST
     assert interfaces.source_address("eth0", 4) == VIP
 
 
+@pytest.mark.requirement("HDR-1")
 def test_the_ipv4_source_is_primary_before_secondary_and_global_before_link_scope() -> None:
     interfaces = table(
         address("169.254.1.1/16", scope=253), address("192.0.2.2/24", secondary=True), address("192.0.2.1/24")
@@ -198,12 +203,15 @@ def test_the_ipv4_source_stays_when_another_address_comes() -> None:
     assert interfaces.source_address("eth0", 4) == SECOND
 
 
+@pytest.mark.counter_case("HDR-1")
 def test_a_leftover_that_carries_our_mark_is_never_a_source() -> None:
     interfaces = table(address("192.0.2.100/32", ours=True))
     assert interfaces.source_address("eth0", 4) is None
     assert interfaces.why_no_source("eth0", 4) == "eth0 has no IPv4 address of its own (only virtual: 192.0.2.100)"
 
 
+@pytest.mark.requirement("HDR-2")
+@pytest.mark.counter_case("HDR-2")
 def test_the_ipv6_source_is_a_link_local_address_that_is_not_virtual() -> None:
     interfaces = table(address("2001:db8::1/64"), address("fe80::100/128"), address("fe80::1/64"))
     assert interfaces.source_address("eth0", 6, {IPv6Address("fe80::100")}) == IPv6Address("fe80::1")

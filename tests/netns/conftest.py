@@ -13,10 +13,6 @@ from tests.netns.daemons import Daemons
 from vrrpd.lab import Bridge, Host, Lab, LabUnavailable, ensure_privileges
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "requirement(*ids): the requirements (docs/rfc9568.md) that the test proves")
-
-
 @pytest.fixture(scope="session")
 def privileges(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Be root, or root of a user namespace (for the rest of the test run), or skip with the reason."""

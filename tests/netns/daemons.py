@@ -74,7 +74,7 @@ class Daemon:
 
     def status(self) -> dict[str, Any]:
         """The status document; waits for the daemon's control socket."""
-        return wait_until(self._ask, 10.0, f"an answer of {self.process}; its log:\n{self.process.log_tail()}")
+        return wait_until(self._ask, 20.0, f"an answer of {self.process}; its log:\n{self.process.log_tail()}")
 
     def _ask(self) -> dict[str, Any] | None:
         assert self.process.running, f"{self.process} has ended; its log:\n{self.process.log_tail()}"
@@ -112,7 +112,7 @@ class Daemon:
             return seen[0] if condition(seen[0]) else None
 
         try:
-            return wait_until(look, 10.0, what)
+            return wait_until(look, 20.0, what)
         except TimeoutError as error:
             raise AssertionError(f"{error}\n{json.dumps(seen, indent=1)}\n{self.process.log_tail()}") from None
 
@@ -128,7 +128,7 @@ class Daemon:
         self.process.signal(signal.SIGHUP)
         last = wait_until(
             lambda: reloads["last"] if (reloads := self.status()["reloads"])["count"] > before else None,
-            10.0,
+            20.0,
             "the end of the reload",
         )
         assert isinstance(last, dict)

@@ -1,15 +1,15 @@
-"""Network namespaces for tests: made empty, entered by the test's own thread, gone with the last socket in them.
+"""The lab's network namespaces, for the tests of ``vrrpd.net``: entered by the test's own thread, empty to begin with.
+
+Those tests open sockets there themselves, and hold what ``vrrpd.net`` sees against what pyroute2 sees. A ``Host`` of a
+lab comes with links, addresses and settings that they want to make, and to spoil, by hand.
 
 Needs CAP_SYS_ADMIN; says so by skipping.
 """
 
 from __future__ import annotations
 
-import ctypes
-import os
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,44 +17,27 @@ from typing import Any
 import pytest
 from pyroute2 import IPRoute
 
-_CLONE_NEWNET = 0x40000000
-_libc = ctypes.CDLL(None, use_errno=True)
+from vrrpd.lab import namespace as lab
+from vrrpd.lab import wait_until
 
 
-def _check(result: int, what: str) -> None:
-    if result < 0:
-        raise OSError(ctypes.get_errno(), f"{what}: {os.strerror(ctypes.get_errno())}")
-
-
-class Namespace:
+class Namespace(lab.Namespace):
     """A network namespace; ``with namespace:`` runs the block inside it. Sockets stay where they were opened."""
 
     def __init__(self) -> None:
-        home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            _check(_libc.unshare(_CLONE_NEWNET), "unshare")
-            self.descriptor = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        finally:
-            _check(_libc.setns(home, _CLONE_NEWNET), "setns")
-            os.close(home)
-        self._homes: list[int] = []
+        super().__init__()
+        self._entered: list[AbstractContextManager[None]] = []
 
     def __enter__(self) -> Namespace:
-        home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        _check(_libc.setns(self.descriptor, _CLONE_NEWNET), "setns")
-        self._homes.append(home)
+        entered = self.inside()
+        entered.__enter__()
+        self._entered.append(entered)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        home = self._homes.pop()
-        _check(_libc.setns(home, _CLONE_NEWNET), "setns")
-        os.close(home)
-
-    def close(self) -> None:
-        """Gives the namespace up."""
-        os.close(self.descriptor)
+        self._entered.pop().__exit__(kind, error, traceback)
 
     @contextmanager
     def routing(self) -> Iterator[Any]:
@@ -114,7 +97,12 @@ def connect(left: Namespace, left_name: str, right: Namespace, right_name: str) 
     for namespace, name in ((left, left_name), (right, right_name)):
         namespace.set_link(name, "up")
     for namespace, name in ((left, left_name), (right, right_name)):
-        wait_until(lambda namespace=namespace, name=name: carrier(namespace, name), f"carrier on {name}")  # type: ignore[misc]
+        wait_for_carrier(namespace, name)
+
+
+def wait_for_carrier(namespace: Namespace, interface: str) -> None:
+    """Waits until the kernel sends and receives on the interface."""
+    wait_until(lambda: carrier(namespace, interface), 10.0, f"carrier on {interface}")
 
 
 def carrier(namespace: Namespace, interface: str) -> bool:
@@ -123,11 +111,3 @@ def carrier(namespace: Namespace, interface: str) -> bool:
     with namespace.routing() as routing:
         (link,) = routing.get_links(index)
         return bool(link.get_attr("IFLA_OPERSTATE") == "UP")
-
-
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = 10.0) -> None:
-    """Tries the condition until it holds; fails the test when it still does not after ``seconds``."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds:g} s for: {what}"
-        time.sleep(0.002)

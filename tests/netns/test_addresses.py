@@ -43,6 +43,7 @@ def own(host: Host, interface: str = "eth0") -> list[tuple[str, int]]:
 
 
 @pytest.mark.requirement("OWN-6", "K-OWNVIP")
+@pytest.mark.counter_case("OWN-6")
 def test_an_address_that_was_there_before_is_announced_and_left_alone(lan: Bridge, r1: Host, daemons: Daemons) -> None:
     r1.add_address("eth0", f"{VIP}/24")
     capture = lan.capture()
@@ -68,6 +69,7 @@ def test_the_same_address_with_another_prefix_length_is_left_alone(r1: Host, dae
 
 
 @pytest.mark.requirement("SHUT-4", "OWN-6")
+@pytest.mark.counter_case("OWN-6")
 def test_leftovers_of_a_killed_daemon_are_withdrawn_and_only_those_of_this_configuration(
     lan: Bridge, r1: Host, r2: Host, daemons: Daemons
 ) -> None:
@@ -140,6 +142,7 @@ def test_ipv6_addresses_are_usable_at_once_and_single(lab: Lab, lan: Bridge, dae
 
 
 @pytest.mark.requirement("HDR-2")
+@pytest.mark.counter_case("HDR-2")
 def test_over_ipv6_advertisements_come_from_the_link_local_address(lan: Bridge, r1: Host, daemons: Daemons) -> None:
     capture, own_address = lan.capture(), str(r1.link_local())
     daemon = daemons.start(r1, instance(addresses=["fe80::5:1/64", "2001:db8::100/64"]))
@@ -174,7 +177,7 @@ def test_addresses_are_installed_as_configured(lab: Lab, lan: Bridge, daemons: D
     assert own(host, "eth1") == [("198.51.100.1", 24)]
 
 
-@pytest.mark.requirement("FMT-11")
+@pytest.mark.counter_case("FMT-11")
 def test_excluded_addresses_of_the_other_family_come_and_go_along_and_are_not_advertised(
     lan: Bridge, r1: Host, daemons: Daemons
 ) -> None:

@@ -124,6 +124,7 @@ def test_a_hanging_check_is_a_fault_after_its_timeout_and_delays_nobody(
 
 
 @pytest.mark.requirement("TX-3", "OWN-5", "K-WEIGHT")
+@pytest.mark.counter_case("OWN-5")
 def test_a_weighted_check_moves_the_priority_and_never_an_owners(
     lan: Bridge, r1: Host, daemons: Daemons, healthy: Path
 ) -> None:

@@ -227,6 +227,7 @@ def test_status_whose_reader_has_left_says_nothing(r1: Host, daemons: Daemons) -
 
 
 @pytest.mark.requirement("SHUT-1", "SHUT-2", "SM-A-7", "SM-A-15", "SM-B-6", "K-STOP")
+@pytest.mark.counter_case("SHUT-1", "SM-A-7", "SM-B-6", "K-STOP")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_to_end_is_one_priority_0_for_each_master_and_exit_code_0(
     lan: Bridge, r1: Host, r2: Host, daemons: Daemons, number: signal.Signals

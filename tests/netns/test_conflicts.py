@@ -311,10 +311,23 @@ def test_the_table_for_people_names_every_conflict(evidence: Evidence) -> None:
     assert "; both will be MASTER: set the same vrrp_version" in table
 
 
+def watching_master(daemons: Daemons, host: Host, configuration: str = instance()) -> Daemon:
+    """Starts a daemon, which becomes MASTER and listens for other holders of its addresses."""
+    daemon = daemons.start(host, configuration)
+    daemon.wait_for_state("MASTER")
+    wait_until(lambda: daemon.status()["watches"], what="a watch")
+    return daemon
+
+
+def the_conflict(daemon: Daemon) -> dict[str, Any]:
+    """Waits for a conflict of its router and returns it; there is no other."""
+    (conflict,) = daemon.wait_for(lambda router: bool(router["conflicts"]), "the conflict")["conflicts"]
+    assert isinstance(conflict, dict)
+    return conflict
+
+
 def test_only_a_master_listens_for_other_holders(r1: Host, r2: Host, daemons: Daemons) -> None:
-    backup = daemons.start(r1, instance(priority=100))
-    backup.wait_for_state("MASTER")
-    wait_until(lambda: backup.status()["watches"], what="a watch")
+    backup = watching_master(daemons, r1, instance(priority=100))
     (watch,) = backup.status()["watches"]
     assert watch == {
         "interface": "eth0", "family": "ipv4", "addresses": 2, "sightings": 0, "floods": 0, "muted": False,
@@ -344,18 +357,14 @@ def test_another_interface_of_this_host_that_answers_is_no_other_host(lan: Bridg
 
 
 def test_one_claim_that_nobody_stands_by_is_no_conflict(r1: Host, r2: Host, daemons: Daemons) -> None:
-    daemon = daemons.start(r1, instance())
-    daemon.wait_for_state("MASTER")
-    wait_until(lambda: daemon.status()["watches"], what="a watch")
+    daemon = watching_master(daemons, r1)
     r2.send_frame(arp(r2.mac(), "192.0.2.100", "192.0.2.100"))
     wait_until(lambda: daemon.status()["watches"][0]["sightings"] == 1, what="the sighting")
     assert holds_for(lambda: daemon.router()["conflicts"] == [], 2.5)
 
 
 def test_whoever_asks_for_an_address_before_taking_it_claims_nothing(r1: Host, r2: Host, daemons: Daemons) -> None:
-    daemon = daemons.start(r1, instance())
-    daemon.wait_for_state("MASTER")
-    wait_until(lambda: daemon.status()["watches"], what="a watch")
+    daemon = watching_master(daemons, r1)
     with Repeater(r2, [arp(r2.mac(), "0.0.0.0", "192.0.2.100")], 0.1):
         wait_until(lambda: daemon.status()["watches"][0]["sightings"] >= 10, what="sightings")
     assert daemon.router()["conflicts_begun"] == {}
@@ -364,15 +373,13 @@ def test_whoever_asks_for_an_address_before_taking_it_claims_nothing(r1: Host, r
 def test_a_storm_of_claims_is_noticed_and_then_not_listened_to(
     lan: Bridge, r1: Host, r2: Host, daemons: Daemons
 ) -> None:
-    daemon = daemons.start(r1, instance(interval=0.2))
-    daemon.wait_for_state("MASTER")
-    wait_until(lambda: daemon.status()["watches"], what="a watch")
+    daemon = watching_master(daemons, r1, instance(interval=0.2))
     # Far more in a moment than it takes to be muted: the second claim of an address must still be heard.
     claims = [arp(r2.mac(), "192.0.2.100", "192.0.2.100")] * 250
     capture = lan.capture()
     with Repeater(r2, claims, 0.05):
         wait_until(lambda: daemon.status()["watches"][0]["muted"], what="the pause")
-        (conflict,) = daemon.wait_for(lambda router: bool(router["conflicts"]), "the conflict")["conflicts"]
+        conflict = the_conflict(daemon)
         (watch,) = daemon.status()["watches"]
         heard = watch["sightings"]
         assert holds_for(lambda: daemon.status()["watches"][0]["sightings"] == heard, 1.5)
@@ -387,7 +394,7 @@ def test_another_host_with_the_address_that_we_advertise_from_is_found(r1: Host,
     r2.add_address("eth0", "192.0.2.1/32")
     daemon = daemons.start(r1, instance())
     daemon.wait_for_state("MASTER")
-    (conflict,) = daemon.wait_for(lambda router: bool(router["conflicts"]), "the conflict")["conflicts"]
+    conflict = the_conflict(daemon)
     assert (conflict["kind"], conflict["with"], conflict["address"]) == ("same_source", r2.mac(), "192.0.2.1")
     assert "give each router an address of its own" in conflict["remedy"]
     r2.remove_address("eth0", "192.0.2.1/32")
@@ -397,12 +404,10 @@ def test_another_host_with_the_address_that_we_advertise_from_is_found(r1: Host,
 def test_a_duplicate_that_comes_later_and_says_nothing_is_found_by_the_next_round_of_questions(
     r1: Host, r2: Host, daemons: Daemons
 ) -> None:
-    daemon = daemons.start(r1, instance("garp_master_refresh 1"))
-    daemon.wait_for_state("MASTER")
-    wait_until(lambda: daemon.status()["watches"], what="a watch")
+    daemon = watching_master(daemons, r1, instance("garp_master_refresh 1"))
     assert holds_for(lambda: daemon.router()["conflicts"] == [], 1.5)
     r2.add_address("eth0", "192.0.2.100/32")
-    (conflict,) = daemon.wait_for(lambda router: bool(router["conflicts"]), "the conflict")["conflicts"]
+    conflict = the_conflict(daemon)
     assert (conflict["kind"], conflict["with"]) == ("address_in_use", r2.mac())
 
 

@@ -18,7 +18,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import pytest
 
-from tests.netns.namespaces import Namespace, carrier, connect, namespace_or_skip, wait_until
+from tests.netns.namespaces import Namespace, connect, namespace_or_skip, wait_for_carrier
 from vrrpd.config.model import VirtualAddress
 from vrrpd.net.interfaces import (
     AddressAdded,
@@ -77,7 +77,7 @@ def add_interface(namespace: Namespace, name: str) -> None:
         namespace.write_sysctl(f"net/ipv6/conf/{end}/addr_gen_mode", 1)  # No link-local address of its own accord.
         namespace.set_link(end, "up")
     for end in (name, f"{name}-far"):
-        wait_until(lambda end=end: carrier(namespace, end), f"carrier on {end}")  # type: ignore[misc]
+        wait_for_carrier(namespace, end)
 
 
 def delete_link(namespace: Namespace, name: str) -> None:
@@ -169,6 +169,8 @@ def test_an_installed_ipv6_address_is_usable_at_once_and_deprecated_when_configu
     assert third.valid_lifetime is None
 
 
+@pytest.mark.requirement("ND-7")
+@pytest.mark.counter_case("ND-7")
 def test_duplicate_address_detection_runs_where_it_is_asked_for(namespace: Namespace, writer: AddressWriter) -> None:
     other = namespace_or_skip()
     connect(namespace, "veth0", other, "veth0")

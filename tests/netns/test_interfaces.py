@@ -71,6 +71,19 @@ def test_a_cable_that_is_pulled_is_a_fault_and_plugged_in_again_an_election(
     assert "Entering BACKUP STATE (was FAULT): no longer: interface eth0 has no carrier" in daemon.log
 
 
+@pytest.mark.requirement("K-NOTRACK")
+def test_with_dont_track_primary_a_pulled_cable_is_no_fault(lan: Bridge, r1: Host, daemons: Daemons) -> None:
+    tracked = instance(name="VI_2", vrid=52, addresses=["192.0.2.101/24"])
+    daemon = daemons.start(r1, instance("dont_track_primary") + tracked)
+    usable_again(daemon, r1)
+    daemon.wait_for_state("MASTER", "VI_2")
+    lan.unplug(r1)
+    daemon.wait_for_state("FAULT", "VI_2")
+    router = daemon.router()
+    assert (router["state"], router["faults"], router["counters"]["became_master"]) == ("MASTER", [], 1)
+    assert r1.has_address(VIP)
+
+
 @pytest.mark.requirement("SHUT-3", "K-FAULT")
 def test_an_interface_set_down_is_a_fault_and_up_an_election_in_both_families(
     lan: Bridge, r1: Host, daemons: Daemons
@@ -134,6 +147,7 @@ def test_the_source_address_taken_away_is_priority_0_and_a_fault_until_it_is_bac
 
 
 @pytest.mark.requirement("HDR-1", "TX-1")
+@pytest.mark.counter_case("HDR-1")
 def test_another_address_is_adopted_as_source_without_a_flap(lan: Bridge, r1: Host, daemons: Daemons) -> None:
     daemon = daemons.start(r1, instance(addresses=[f"{VIP}/32"]))
     usable_again(daemon, r1)

@@ -132,7 +132,11 @@ def test_there_is_a_router_for_each_vector() -> None:
     assert sum(vector.reason is None for vector in VECTORS) == 18
 
 
-@pytest.mark.requirement("RX-1", "RX-4", "RX-9", "RX-12", "RX-16", "RX-17", "FMT-6", "V2-3", "V2-9")
+@pytest.mark.requirement(
+    "RX-1", "RX-4", "RX-9", "RX-12", "RX-16", "RX-17", "V2-3", "V2-9", "RX-2", "RX-3", "RX-5", "RX-6", "RX-7", "RX-8",
+    "RX-10", "RX-13", "RX-14", "V2-5", "V2-7", "V2-10", "FMT-16",
+)  # fmt: skip
+@pytest.mark.counter_case("FMT-6", "RX-18", "RX-19")
 @pytest.mark.parametrize("vector", [v for v in VECTORS if v.reason is None], ids=lambda vector: vector.name)
 def test_a_valid_advertisement_of_a_better_router_keeps_the_daemon_backup(vector: Vector, evidence: Evidence) -> None:
     router = evidence.routers[vector.vrid]
@@ -142,9 +146,11 @@ def test_a_valid_advertisement_of_a_better_router_keeps_the_daemon_backup(vector
     assert router["discarded"] == {}
 
 
-@pytest.mark.requirement(
-    "RX-2", "RX-3", "RX-4", "RX-5", "RX-6", "RX-7", "RX-8", "RX-9", "RX-10", "RX-13", "RX-14", "RX-18", "V2-5", "V2-7"
-)
+@pytest.mark.requirement("RX-18", "RX-19")
+@pytest.mark.counter_case(
+    "RX-2", "RX-3", "RX-4", "RX-5", "RX-6", "RX-7", "RX-8", "RX-9", "RX-10", "RX-13", "RX-14", "V2-5", "V2-7", "V2-2",
+    "V2-10", "FMT-8", "FMT-10", "FMT-16",
+)  # fmt: skip
 @pytest.mark.parametrize("vector", [v for v in VECTORS if v.reason is not None], ids=lambda vector: vector.name)
 def test_a_packet_to_reject_is_counted_by_reason_and_moves_no_timer(vector: Vector, evidence: Evidence) -> None:
     assert vector.reason is not None

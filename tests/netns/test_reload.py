@@ -43,6 +43,7 @@ def untouched(daemon: Daemon, capture: Capture, name: str = "bystander", vrid: i
     assert {seen.priority for _, seen in capture.advertisements(vrid)} == {router["priority"]["effective"]}
 
 
+@pytest.mark.counter_case("SHUT-5")
 def test_an_unchanged_file_touches_nothing(r1: Host, capture: Capture, daemons: Daemons) -> None:
     daemon = start(daemons, r1, instance())
     announced = len(capture.announcements())

@@ -68,6 +68,7 @@ def test_one_forged_packet_of_version_3_silences_a_group_for_two_minutes(
     assert 120 < router["next_timer"] < 150
 
 
+@pytest.mark.counter_case("V2-7")
 def test_version_2_believes_no_other_interval_than_its_own(r1: Host, attacker: Host, daemons: Daemons) -> None:
     daemon = serving(daemons, r1, version=2)
     attacker.send_packet(forged("192.0.2.66", version=Version.V2, interval=25500))
@@ -75,6 +76,8 @@ def test_version_2_believes_no_other_interval_than_its_own(r1: Host, attacker: H
     assert not is_deposed(daemon, r1)
 
 
+@pytest.mark.requirement("V2-5")
+@pytest.mark.counter_case("V2-5")
 def test_a_password_keeps_out_who_does_not_know_it_and_nobody_who_has_listened(
     lan: Bridge, r1: Host, attacker: Host, daemons: Daemons
 ) -> None:
@@ -93,6 +96,7 @@ def test_a_password_keeps_out_who_does_not_know_it_and_nobody_who_has_listened(
     wait_until(lambda: is_deposed(daemon, r1), what="the takeover")
 
 
+@pytest.mark.counter_case("K-UNICAST")
 @pytest.mark.parametrize("more", [LISTED, UNICAST], ids=["accept_sources", "unicast"])
 def test_whoever_is_not_listed_cannot_take_the_addresses(
     r1: Host, attacker: Host, daemons: Daemons, more: tuple[str, ...]
@@ -118,6 +122,8 @@ def test_a_list_does_not_help_against_the_address_of_a_router_that_is_listed(
     wait_until(lambda: is_deposed(daemon, r1), what="the takeover")
 
 
+@pytest.mark.requirement("RX-14")
+@pytest.mark.counter_case("RX-14")
 def test_over_ipv6_only_link_local_sources_are_believed_and_a_list_limits_them(
     r1: Host, attacker: Host, daemons: Daemons
 ) -> None:
@@ -142,6 +148,7 @@ def test_over_ipv6_only_link_local_sources_are_believed_and_a_list_limits_them(
 # -- from elsewhere ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.counter_case("RX-3")
 @pytest.mark.parametrize("version", [2, 3])
 def test_what_crossed_a_router_does_not_count_in_multicast(
     r1: Host, attacker: Host, daemons: Daemons, version: int
@@ -152,6 +159,8 @@ def test_what_crossed_a_router_does_not_count_in_multicast(
     assert not is_deposed(daemon, r1)
 
 
+@pytest.mark.requirement("K-UNICAST")
+@pytest.mark.counter_case("RX-3")
 def test_in_unicast_the_hop_limit_counts_only_with_min_ttl(r1: Host, attacker: Host, daemons: Daemons) -> None:
     near = serving(daemons, r1, *NEAR_UNICAST)
     far = forged("192.0.2.2", destination="192.0.2.1", hop_limit=64)
@@ -181,6 +190,7 @@ def test_a_forged_farewell_does_not_take_the_addresses_from_a_living_master(
     assert backup.router()["counters"]["became_master"] == 0, "the master's answer came before the skew time was over"
 
 
+@pytest.mark.counter_case("HDR-11", "RX-14")
 def test_our_own_address_as_a_source_is_never_believed(r1: Host, attacker: Host, daemons: Daemons) -> None:
     own = str(r1.link_local())
     daemon = daemons.start(r1, instance() + instance(name="six", vrid=52, addresses=["fe80::5:1"]))
@@ -197,6 +207,8 @@ def test_our_own_address_as_a_source_is_never_believed(r1: Host, attacker: Host,
 # -- floods -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("K-UNKNOWN")
+@pytest.mark.counter_case("RX-11")
 def test_ids_that_are_not_ours_are_dropped_by_the_kernel_unseen(r1: Host, attacker: Host, daemons: Daemons) -> None:
     daemon = serving(daemons, r1)
     foreign = [forged("192.0.2.66", vrid=vrid) for vrid in range(52, 152)]

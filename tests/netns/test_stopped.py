@@ -25,6 +25,7 @@ def configuration(priority: int) -> str:
 
 
 @pytest.mark.requirement("SM-B-9")
+@pytest.mark.counter_case("SM-B-7")
 def test_a_backup_whose_socket_overflowed_does_not_depose_masters_that_are_there(
     r1: Host, r2: Host, daemons: Daemons
 ) -> None:

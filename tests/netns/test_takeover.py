@@ -61,7 +61,7 @@ def _address(text: str) -> IPAddress:
     return IPv6Address(text) if ":" in text else IPv4Address(text)
 
 
-@pytest.mark.requirement("SM-B-3")
+@pytest.mark.requirement("ARP-4")
 def test_every_address_is_announced_once_before_any_is_announced_again(lan: Bridge, r1: Host, daemons: Daemons) -> None:
     vips = [f"192.0.2.{number}" for number in range(100, 200)]
     capture = lan.capture()

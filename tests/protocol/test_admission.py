@@ -45,13 +45,14 @@ def discarded(
     return caught.value
 
 
+@pytest.mark.requirement("RX-2", "RX-3", "RX-4", "RX-10", "RX-14", "HDR-11", "V2-7")
 def test_an_advertisement_of_the_group_is_admitted() -> None:
     admit(GOOD, arrived(), MULTICAST, {OURS})
     admit(GOOD6, arrived6(), MULTICAST6, {IPv6Address("fe80::2")})
     admit(GOOD_V2, arrived(), MULTICAST_V2, {OURS})
 
 
-@pytest.mark.requirement("RX-3")
+@pytest.mark.counter_case("RX-3")
 @pytest.mark.parametrize("hop_limit", [0, 1, 64, 254])
 def test_a_hop_limit_below_255_is_discarded(hop_limit: int) -> None:
     for discard in (
@@ -62,14 +63,14 @@ def test_a_hop_limit_below_255_is_discarded(hop_limit: int) -> None:
         assert discard.detail == f"hop limit is {hop_limit}, expected 255"
 
 
-@pytest.mark.requirement("RX-3")
+@pytest.mark.counter_case("RX-3")
 def test_a_hop_limit_that_was_not_delivered_is_discarded() -> None:
     discard = discarded(GOOD6, arrived6(hop_limit=None), MULTICAST6)
     assert discard.reason is DiscardReason.HOP_LIMIT
     assert discard.detail == "hop limit is not delivered, expected 255"
 
 
-@pytest.mark.requirement("RX-2")
+@pytest.mark.counter_case("RX-2")
 @pytest.mark.parametrize("destination", ["192.0.2.2", "224.0.0.1", "255.255.255.255"])
 def test_another_destination_than_the_group_is_discarded(destination: str) -> None:
     discard = discarded(GOOD, arrived(destination=IPv4Address(destination)), MULTICAST)
@@ -77,7 +78,7 @@ def test_another_destination_than_the_group_is_discarded(destination: str) -> No
     assert discard.detail == f"sent to {destination}, expected 224.0.0.18"
 
 
-@pytest.mark.requirement("RX-4")
+@pytest.mark.counter_case("RX-4")
 def test_the_other_version_is_discarded() -> None:
     discard = discarded(GOOD_V2, arrived(), MULTICAST)
     assert (discard.reason, discard.detail) == (DiscardReason.VERSION, "version is 2, expected 3")
@@ -85,13 +86,13 @@ def test_the_other_version_is_discarded() -> None:
     assert (discard.reason, discard.detail) == (DiscardReason.VERSION, "version is 3, expected 2")
 
 
-@pytest.mark.requirement("RX-14")
+@pytest.mark.counter_case("RX-14")
 @pytest.mark.parametrize("source", ["0.0.0.0", "224.0.0.18"])
 def test_a_source_that_is_no_routers_address_is_discarded(source: str) -> None:
     assert discarded(GOOD, arrived(IPv4Address(source)), MULTICAST).reason is DiscardReason.SOURCE
 
 
-@pytest.mark.requirement("RX-14")
+@pytest.mark.counter_case("RX-14")
 def test_a_global_ipv6_source_is_discarded_in_multicast_mode() -> None:
     discard = discarded(GOOD6, arrived6(IPv6Address("2001:db8::9")), MULTICAST6)
     assert discard.reason is DiscardReason.SOURCE
@@ -99,7 +100,7 @@ def test_a_global_ipv6_source_is_discarded_in_multicast_mode() -> None:
     assert discarded(GOOD6, arrived6(IPv6Address("::")), MULTICAST6).reason is DiscardReason.SOURCE
 
 
-@pytest.mark.requirement("HDR-11", "RX-14")
+@pytest.mark.counter_case("HDR-11", "RX-14")
 def test_our_own_source_address_is_discarded() -> None:
     discard = discarded(GOOD, arrived(OURS), MULTICAST, {OURS, VIP})
     assert discard.reason is DiscardReason.OWN_SOURCE
@@ -107,6 +108,7 @@ def test_our_own_source_address_is_discarded() -> None:
 
 
 @pytest.mark.requirement("K-UNICAST")
+@pytest.mark.counter_case("K-UNICAST")
 def test_unicast_admits_listed_peers_only() -> None:
     admit(GOOD, arrived(HIGHER, OURS), UNICAST, {OURS})
     discard = discarded(GOOD, arrived(IPv4Address("192.0.2.77"), OURS), UNICAST)
@@ -116,7 +118,7 @@ def test_unicast_admits_listed_peers_only() -> None:
     )
 
 
-@pytest.mark.requirement("K-UNICAST")
+@pytest.mark.counter_case("K-UNICAST")
 def test_unicast_discards_packets_to_the_group() -> None:
     discard = discarded(GOOD, arrived(HIGHER, GROUP), UNICAST)
     assert (discard.reason, discard.detail) == (DiscardReason.DESTINATION, "sent to 224.0.0.18, expected unicast")
@@ -129,6 +131,7 @@ def test_unicast_does_not_look_at_the_hop_limit_unless_told(hop_limit: int | Non
 
 
 @pytest.mark.requirement("RX-3", "K-UNICAST")
+@pytest.mark.counter_case("RX-3", "K-UNICAST")
 @pytest.mark.parametrize(
     ("peer", "good", "bad", "bounds"),
     [
@@ -158,7 +161,7 @@ def test_unicast_peers_may_use_global_ipv6_addresses() -> None:
     admit(GOOD6, Datagram(peer, ours, 64, b""), policy, {ours})
 
 
-@pytest.mark.requirement("V2-5")
+@pytest.mark.counter_case("V2-5", "RX-10")
 def test_version_2_discards_another_authentication_type() -> None:
     with_password = replace(MULTICAST_V2, password=b"s3cret\0\0")
     discard = discarded(GOOD_V2, arrived(), with_password)
@@ -172,6 +175,7 @@ def test_version_2_discards_another_authentication_type() -> None:
 
 
 @pytest.mark.requirement("V2-4", "V2-5", "K-AUTH")
+@pytest.mark.counter_case("V2-4", "V2-5", "K-AUTH", "RX-10")
 @pytest.mark.parametrize("data", [b"s3cret  ", b"s3cret\0x", b"S3cret\0\0", b"\0s3cret\0", bytes(8)])
 def test_version_2_compares_all_8_bytes_of_the_password(data: bytes) -> None:
     policy = replace(MULTICAST_V2, password=b"s3cret\0\0")
@@ -187,7 +191,7 @@ def test_version_2_without_authentication_ignores_the_data() -> None:
     admit(replace(GOOD_V2, authentication_data=b"\xde\xad\xbe\xef\1\2\3\4"), arrived(), MULTICAST_V2, ())
 
 
-@pytest.mark.requirement("V2-7")
+@pytest.mark.counter_case("V2-7", "RX-10")
 def test_version_2_discards_another_interval() -> None:
     discard = discarded(replace(GOOD_V2, max_advertise_interval=200), arrived(), MULTICAST_V2)
     assert discard.reason is DiscardReason.INTERVAL
@@ -201,6 +205,7 @@ def test_another_address_list_is_admitted_and_in_version_3_another_interval() ->
 
 
 @pytest.mark.requirement("RX-12")
+@pytest.mark.counter_case("RX-12")
 def test_a_global_first_ipv6_address_is_discarded_under_vrrp_strict_only() -> None:
     global_first = replace(GOOD6, addresses=(GLOBAL_VIP, LINK_LOCAL_VIP))
     strict = replace(MULTICAST6, strict=True)
@@ -215,7 +220,8 @@ def test_vrrp_strict_asks_nothing_of_the_first_ipv4_address() -> None:
     admit(GOOD, arrived(), replace(MULTICAST, strict=True), ())
 
 
-@pytest.mark.requirement("RX-15", "K-OWNER2")
+@pytest.mark.requirement("K-OWNER2")
+@pytest.mark.counter_case("RX-15")
 def test_an_owner_listens_to_nobody_when_told_so() -> None:
     discard = discarded(GOOD, arrived(), replace(MULTICAST, ignore_all=True))
     assert discard.reason is DiscardReason.OWNER

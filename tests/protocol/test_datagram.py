@@ -51,7 +51,8 @@ def test_a_header_without_a_message_gives_an_empty_message() -> None:
     assert datagram_from_ipv4(with_bytes({3: 20})[:20]).message == b""
 
 
-@pytest.mark.requirement("RX-1", "RX-21")
+@pytest.mark.requirement("RX-21")
+@pytest.mark.counter_case("RX-1")
 @pytest.mark.parametrize("length", range(20))
 def test_a_packet_shorter_than_an_ip_header_is_discarded(length: int) -> None:
     assert detail_of(PACKET[:length]) == f"IPv4 packet has {length} bytes, expected at least 20"
@@ -63,16 +64,18 @@ def test_another_ip_version_is_discarded() -> None:
     )
 
 
+@pytest.mark.counter_case("RX-1")
 @pytest.mark.parametrize("words", range(5))
 def test_a_header_length_below_20_is_discarded(words: int) -> None:
     assert "expected version 4 with at least 20" in detail_of(with_bytes({0: 0x40 | words}))
 
 
-@pytest.mark.requirement("RX-1")
+@pytest.mark.counter_case("RX-1")
 def test_a_packet_shorter_than_its_total_length_is_discarded() -> None:
     assert detail_of(PACKET[:-1]) == "IPv4 total length is 32, expected 20 to 31"
 
 
+@pytest.mark.counter_case("RX-1")
 def test_a_total_length_below_the_header_length_is_discarded() -> None:
     assert detail_of(with_bytes({3: 19})) == "IPv4 total length is 19, expected 20 to 32"
     assert detail_of(with_bytes({0: 0x4F})) == "IPv4 total length is 32, expected 60 to 32"
@@ -87,6 +90,6 @@ def test_the_dont_fragment_bit_is_no_fragment() -> None:
     assert datagram_from_ipv4(with_bytes({6: 0x40})).message == MESSAGE
 
 
-@pytest.mark.requirement("RX-2")
+@pytest.mark.counter_case("RX-2")
 def test_another_ip_protocol_is_discarded() -> None:
     assert detail_of(with_bytes({9: 51})) == "IP protocol is 51, expected 112"

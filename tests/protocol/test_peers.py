@@ -111,7 +111,7 @@ def test_version_2_has_no_checksum_form_to_remark_upon() -> None:
     assert remarks(book, advertisement(version=Version.V2), form=ChecksumForm.MESSAGE_ONLY) == []
 
 
-@pytest.mark.requirement("RX-17")
+@pytest.mark.counter_case("RX-17")
 def test_address_lists_are_compared_as_sets() -> None:
     book = ledger(addresses=(VIP, OTHER_VIP))
     assert remarks(book, replace(GOOD, addresses=(OTHER_VIP, VIP))) == []
@@ -139,6 +139,7 @@ def test_a_list_with_nothing_in_common_looks_like_a_collision() -> None:
 
 
 @pytest.mark.requirement("RX-12")
+@pytest.mark.counter_case("RX-12")
 def test_a_global_first_ipv6_address_is_remarked_once() -> None:
     book = ledger(addresses=(GLOBAL_VIP, LINK_LOCAL_VIP))
     advertised = replace(GOOD, addresses=(GLOBAL_VIP, LINK_LOCAL_VIP))

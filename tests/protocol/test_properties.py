@@ -89,7 +89,7 @@ def test_any_damage_to_an_ipv4_packet_is_survived(packet: bytes, data: st.DataOb
         unless_discarded(decode, datagram)
 
 
-@pytest.mark.requirement("RX-9", "FMT-7")
+@pytest.mark.counter_case("FMT-7", "RX-9")
 @pytest.mark.parametrize("golden", GOLDEN, ids=lambda golden: golden.name)
 def test_no_flipped_bit_goes_unnoticed_unless_it_makes_the_other_checksum_form(golden: Golden) -> None:
     """A flip cannot keep the form it hurts; only with IPv4 version 3 may it happen to fit the other one."""
@@ -103,7 +103,7 @@ def test_no_flipped_bit_goes_unnoticed_unless_it_makes_the_other_checksum_form(g
             assert decoded.checksum_form not in (golden.form, ChecksumForm.EITHER)
 
 
-@pytest.mark.requirement("RX-9", "FMT-7")
+@pytest.mark.counter_case("FMT-7", "RX-9")
 @given(sent(), st.data())
 def test_no_flipped_bit_goes_unnoticed_in_any_advertisement(
     way: tuple[Advertisement, IPAddress, IPAddress, ChecksumForm], data: st.DataObject

@@ -179,6 +179,7 @@ def test_every_pair_of_state_and_event_has_a_row() -> None:
 
 
 @pytest.mark.requirement("SM-I-1", "SM-I-3", "SM-B-6", "SM-B-9", "SM-B-10", "SM-A-7", "SM-A-10", "SM-A-11", "RX-20")
+@pytest.mark.counter_case("SM-I-1", "SM-B-6", "SM-B-7", "SM-A-7", "SM-A-8", "SM-A-9", "SM-A-10", "SM-A-11")
 @pytest.mark.parametrize(
     ("state", "event"), list(TABLE), ids=lambda part: part if isinstance(part, str) else part.__name__
 )
@@ -204,6 +205,7 @@ def test_an_address_owner_answers_some_events_otherwise(state: type[State], even
 
 
 @pytest.mark.requirement("SM-B-7", "SM-A-8")
+@pytest.mark.counter_case("SM-X-2")
 @pytest.mark.parametrize(("router", "answer"), [(due_backup, TAKE_OVER), (due_master, ["SendAdvertisement"])])
 def test_a_timer_that_is_due_is_answered(router: Callable[[], VirtualRouter], answer: list[str]) -> None:
     due = router()

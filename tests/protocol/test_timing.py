@@ -39,6 +39,7 @@ V2_TABLE = [
 
 
 @pytest.mark.requirement("TM-2", "TM-3", "TM-6")
+@pytest.mark.counter_case("V2-11")
 @pytest.mark.parametrize(("priority", "interval", "skew", "down"), V3_TABLE)
 def test_version_3_scales_the_skew_with_the_interval(priority: int, interval: int, skew: int, down: int) -> None:
     assert skew_time_microseconds(Version.V3, priority, interval) == skew
@@ -46,6 +47,7 @@ def test_version_3_scales_the_skew_with_the_interval(priority: int, interval: in
 
 
 @pytest.mark.requirement("V2-11")
+@pytest.mark.counter_case("TM-2")
 @pytest.mark.parametrize(("priority", "interval", "skew", "down"), V2_TABLE)
 def test_version_2_has_the_same_skew_for_every_interval(priority: int, interval: int, skew: int, down: int) -> None:
     assert skew_time_microseconds(Version.V2, priority, interval) == skew

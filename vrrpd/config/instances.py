@@ -56,6 +56,7 @@ from vrrpd.config.model import (
 from vrrpd.config.report import Place, Report, seen
 from vrrpd.config.scripts import MAXIMUM_WEIGHT, command_with_user, weight_and_reverse
 from vrrpd.config.validate import advertisement_interval
+from vrrpd.protocol.parameters import AnnouncementTimes
 from vrrpd.protocol.timing import DEFAULT_DOWN_ADVERTISEMENTS, Version
 
 LONGEST_PASSWORD: Final = 8
@@ -397,21 +398,24 @@ def _announcements(draft: Draft, settings: Draft, strict: bool) -> AnnouncementP
         value = settings.get(keyword, float)
         return otherwise if value is None else value
 
-    delay = 0.0 if minimal else default.master_delay
-    repeat = 1 if minimal else default.master_repeat
+    delay = 0.0 if minimal else default.times.master_delay
+    repeat = 1 if minimal else default.times.master_repeat
     lower_delay = (
         0.0 if strict else seconds_of("garp_lower_prio_delay", global_seconds("vrrp_garp_master_delay", delay))
     )
     lower_repeat = (
         0 if strict else number_of("garp_lower_prio_repeat", global_number("vrrp_garp_master_repeat", repeat))
     )
-    return AnnouncementPolicy(
+    times = AnnouncementTimes(
         master_delay=seconds_of("garp_master_delay", delay),
         master_repeat=number_of("garp_master_repeat", repeat),
-        refresh=seconds_of("garp_master_refresh", default.refresh),
-        refresh_repeat=number_of("garp_master_refresh_repeat", default.refresh_repeat),
+        refresh=seconds_of("garp_master_refresh", default.times.refresh),
+        refresh_repeat=number_of("garp_master_refresh_repeat", default.times.refresh_repeat),
         lower_priority_delay=lower_delay,
         lower_priority_repeat=lower_repeat,
+    )
+    return AnnouncementPolicy(
+        times,
         garp_interval=seconds_of("garp_interval", default.garp_interval),
         gna_interval=seconds_of("gna_interval", default.gna_interval),
     )

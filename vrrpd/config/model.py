@@ -14,6 +14,7 @@ from typing import Final, Literal, TypeAlias
 
 from vrrpd.protocol.datagram import IPAddress as IPAddress
 from vrrpd.protocol.datagram import IPNetwork as IPNetwork
+from vrrpd.protocol.parameters import AnnouncementTimes
 from vrrpd.protocol.timing import DEFAULT_DOWN_ADVERTISEMENTS, Version
 
 Family: TypeAlias = Literal[4, 6]
@@ -71,22 +72,14 @@ class Authentication:
 
 @dataclass(frozen=True, slots=True)
 class AnnouncementPolicy:
-    """How often addresses are announced (gratuitous ARP, unsolicited NA); seconds, defaults as keepalived's."""
+    """How addresses are announced (gratuitous ARP, unsolicited NA): when, and how fast; defaults as keepalived's."""
 
-    master_delay: float = 5.0
-    """Until the second round after becoming MASTER; 0 for none."""
-    master_repeat: int = 5
-    """Announcements for each address in a round."""
-    refresh: float = 0.0
-    """Between rounds for as long as the router is MASTER; 0 for none."""
-    refresh_repeat: int = 1
-    lower_priority_delay: float = 5.0
-    """Until the second round after a lower-priority advertisement was heard as MASTER; 0 for none."""
-    lower_priority_repeat: int = 5
+    times: AnnouncementTimes = field(default_factory=AnnouncementTimes)
+    """What the protocol decides by."""
     garp_interval: float = 0.0
-    """Least time between two gratuitous ARPs on an interface."""
+    """Least time between two gratuitous ARPs on an interface, seconds."""
     gna_interval: float = 0.0
-    """Least time between two unsolicited NAs on an interface."""
+    """Least time between two unsolicited NAs on an interface, seconds."""
 
 
 @dataclass(frozen=True, slots=True)

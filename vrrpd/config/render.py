@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from dataclasses import asdict
 from decimal import Decimal
 from typing import Final
 
@@ -50,7 +51,7 @@ GARP_KEYWORDS: Final = {
     "garp_interval": "garp_interval",
     "gna_interval": "gna_interval",
 }
-"""Fields of AnnouncementPolicy by their keywords."""
+"""What ``_announcements`` calls them, by keyword."""
 
 
 def to_keepalived_conf(configuration: Configuration) -> str:
@@ -147,10 +148,10 @@ def _router(router: VirtualRouterConfig) -> Iterator[str]:
     yield from _inner("virtual_ipaddress_excluded", [_address(vip) for vip in router.excluded_addresses])
     yield from _inner("track_interface", [_tracked(one.interface, one) for one in router.tracked_interfaces])
     yield from _inner("track_script", [_tracked(one.check, one) for one in router.tracked_checks])
+    announcements, defaults = _announcements(router.announcements), _announcements(AnnouncementPolicy())
     for keyword, field in GARP_KEYWORDS.items():
-        value = getattr(router.announcements, field)
-        if value != getattr(AnnouncementPolicy(), field):
-            yield f"{keyword} {_number(value)}"
+        if announcements[field] != defaults[field]:
+            yield f"{keyword} {_number(announcements[field])}"
     for field, keyword in NOTIFY_KEYWORDS.items():
         command = getattr(router.notify, field)
         if command is not None:
@@ -324,12 +325,19 @@ def _json_router(router: VirtualRouterConfig) -> dict[str, object]:
             for one in router.tracked_interfaces
         ],
         "track_own_interface": router.track_own_interface,
-        "announcements": {field: getattr(router.announcements, field) for field in GARP_KEYWORDS.values()},
+        "announcements": _announcements(router.announcements),
         "notify": _json_notify(router.notify),
         "answer_lower_priority": router.answer_lower_priority,
         "advertise_before_yielding": router.advertise_before_yielding,
         "owner_ignores_advertisements": router.owner_ignores_advertisements,
     }
+
+
+def _announcements(policy: AnnouncementPolicy) -> dict[str, float]:
+    """The times and the least distances side by side, as the file has them."""
+    distances = {"garp_interval": policy.garp_interval, "gna_interval": policy.gna_interval}
+    found = asdict(policy.times) | distances
+    return {field: found[field] for field in GARP_KEYWORDS.values()}
 
 
 def _json_address(vip: VirtualAddress) -> dict[str, object]:

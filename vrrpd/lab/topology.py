@@ -396,7 +396,7 @@ class Host:
     def run(
         self,
         argv: Sequence[str | os.PathLike[str]],
-        timeout: float = 10.0,
+        timeout: float = 30.0,
         check: bool = True,
         env: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import struct
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 from vrrpd.net.mmsg import HEADER_SIZE, Buffer, Message, MessageHeader, recvmmsg
 
@@ -18,11 +18,22 @@ _LENGTHS: Final = struct.Struct(
 )
 """Of one ``struct mmsghdr``: the lengths of name and control, the flags, the length of the data."""
 
+Lengths: TypeAlias = tuple[int, int, int, int]
+"""Those four."""
+
+
+HEAD: Final = 64
+"""Bytes of every datagram that are taken out for all of a batch at once."""
+
 
 class Inbox:
-    """Room for ``count`` datagrams of up to ``size`` bytes, with ``control`` and ``name`` bytes about each."""
+    """Room for ``count`` datagrams of up to ``size`` bytes, with ``control`` and ``name`` bytes about each.
 
-    def __init__(self, count: int, size: int, control: int, name: int) -> None:
+    ``head`` and ``about`` say how the first ``HEAD`` bytes of a datagram, and the first bytes of its control messages,
+    are taken apart: all of a batch in one go, which costs a fraction of looking at them one by one.
+    """
+
+    def __init__(self, count: int, size: int, control: int, name: int, head: str, about: str) -> None:
         self._count, self._size, self._control, self._name = count, size, control, name
         self._data_area = ctypes.create_string_buffer(count * size)
         self._control_area = ctypes.create_string_buffer(count * control)
@@ -46,14 +57,16 @@ class Inbox:
         self._data = memoryview(self._data_area).cast("B")
         self._controls = memoryview(self._control_area).cast("B")
         self._names = memoryview(self._name_area).cast("B")
+        self._head = _padded(head, size)
+        self._about = _padded(about, control)
 
-    def receive(self, descriptor: int, limit: int) -> Iterator[tuple[bytes, bytes, bytes, int]]:
-        """Takes up to ``limit`` datagrams off a non-blocking socket: data, control, name and flags of each.
+    def receive(self, descriptor: int, limit: int) -> Iterator[tuple[Lengths, tuple[Any, ...], tuple[Any, ...], int]]:
+        """Takes up to ``limit`` datagrams off a non-blocking socket.
 
-        Fewer where there are no more, or where the socket has an error, which reading it clears.
+        Of each: its lengths, its head and what is about it, taken apart, and its place for ``datagram``, which is good
+        until the next one is asked for. What is behind the lengths is left over from earlier datagrams. Fewer where
+        there are no more, or where the socket has an error, which reading it clears.
         """
-        size, control, name = self._size, self._control, self._name
-        data, controls, names = self._data, self._controls, self._names
         while limit > 0:
             wanted = min(limit, self._count)
             # The kernel writes what it used over what it may use.
@@ -61,15 +74,27 @@ class Inbox:
             received: int = recvmmsg(descriptor, self._address, wanted, 0, None)
             if received <= 0:
                 return
-            lengths = _LENGTHS.iter_unpack(self._header_view[: received * HEADER_SIZE])
-            for position, (name_length, control_length, flags, length) in enumerate(lengths):
-                at, about, of = position * size, position * control, position * name
-                yield (
-                    bytes(data[at : at + length]),
-                    bytes(controls[about : about + control_length]),
-                    bytes(names[of : of + name_length]) if name else b"",
-                    flags,
-                )
+            yield from zip(
+                _LENGTHS.iter_unpack(self._header_view[: received * HEADER_SIZE]),
+                self._head.iter_unpack(self._data[: received * self._size]),
+                self._about.iter_unpack(self._controls[: received * self._control]),
+                range(received),
+                strict=True,
+            )
             limit -= received
             if received < wanted:
                 return
+
+    def datagram(self, place: int, lengths: Lengths) -> tuple[bytes, bytes, bytes]:
+        """A datagram that was just received: data, control messages and name."""
+        name_length, control_length, _, length = lengths
+        at, about, of = place * self._size, place * self._control, place * self._name
+        return (
+            bytes(self._data[at : at + length]),
+            bytes(self._controls[about : about + control_length]),
+            bytes(self._names[of : of + name_length]),
+        )
+
+
+def _padded(layout: str, size: int) -> struct.Struct:
+    return struct.Struct(f"{layout}{size - struct.calcsize(layout)}x")

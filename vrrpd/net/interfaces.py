@@ -43,11 +43,11 @@ class Interface:
         return self.admin_up and self.carrier
 
     def why_down(self) -> str | None:
-        """Says why no packet passes; None when it is up."""
+        """Says why no packet passes, as the end of a sentence; None when it is up."""
         if not self.admin_up:
-            return f"{self.name} is administratively down"
+            return "is down"
         if not self.carrier:
-            return f"{self.name} has no carrier ({self.operational_state})"
+            return "has no carrier"
         return None
 
 

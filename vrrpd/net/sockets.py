@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final, Literal, TypeAlias
 
-from vrrpd.net.incoming import Inbox
+from vrrpd.net.incoming import HEAD, Inbox, Lengths
 from vrrpd.net.outgoing import OutgoingBatch, OutgoingMessage, SendError, send_all
 from vrrpd.protocol.datagram import VRRP_PROTOCOL, Datagram, IPAddress, datagram_from_ipv4
 from vrrpd.protocol.discard import Discard, DiscardReason
@@ -50,14 +50,20 @@ _MSG_PROBE: Final = 0x10
 _SO_TIMESTAMPNS: Final = 35
 _CONTROL_HEADER: Final = struct.Struct("@Nii")
 """``struct cmsghdr``: length with this header, level, type."""
-_STAMPED: Final = struct.Struct("@Niill")
+_STAMPED: Final = "@Niill"
 """A control message with a ``struct timespec``: seconds and nanoseconds of the wall clock. It comes first."""
 _STAMP_SPACE: Final = socket.CMSG_SPACE(struct.calcsize("@ll"))
+_IPV4_FRONT: Final = 12
+_IPV4_VRID: Final = 21
+_IPV4_HEAD: Final = f"@4s2x4s2x{HEAD - _IPV4_FRONT}s"
+"""Without identification and header checksum, which differ from packet to packet."""
+_IPV6_HEAD: Final = "@xB"
+"""The virtual router id."""
 _SOCKADDR_IN6: Final = 28
 PACKETS_PER_CALL: Final = 64
 
-RawPacket: TypeAlias = bytes | tuple[bytes, bytes, bytes, int]
-"""A packet as it came."""
+RawPacket: TypeAlias = tuple[int, Lengths]
+"""Where a packet is, and how long its parts are."""
 
 _ANCILLARY_SPACE: Final = _STAMP_SPACE + socket.CMSG_SPACE(4) + socket.CMSG_SPACE(_PACKET_INFORMATION.size)
 
@@ -179,7 +185,7 @@ class Ipv6Packet:
 
     message: bytes
     ancillary: bytes
-    """The control messages behind the time stamp."""
+    """The control messages."""
     sender: bytes
     """``struct sockaddr_in6``."""
     flags: int
@@ -206,6 +212,14 @@ class Ipv6Packet:
         return Datagram(source, destination, hop_limit, self.message)
 
 
+def _stamp(lengths: Lengths, stamped: tuple[int, int, int, int, int]) -> float | None:
+    """When the kernel took a packet in, by the wall clock; None where it does not say so."""
+    _, level, kind, seconds, nanoseconds = stamped
+    if lengths[1] < _STAMP_SPACE or kind != _SO_TIMESTAMPNS or level != socket.SOL_SOCKET:
+        return None
+    return seconds + nanoseconds * 1e-9
+
+
 def _control_messages(control: bytes) -> Iterator[tuple[int, int, bytes]]:
     """Level, type and data of each control message (``struct cmsghdr``)."""
     at = 0
@@ -229,7 +243,8 @@ class Receiver:
     def __init__(self, interface: str, index: int, family: Literal[4, 6]) -> None:
         self._index = index
         self._family = family
-        self._inbox = Inbox(PACKETS_PER_CALL, _LONGEST_PACKET, _ANCILLARY_SPACE, 0 if family == 4 else _SOCKADDR_IN6)
+        name, head = (0, _IPV4_HEAD) if family == 4 else (_SOCKADDR_IN6, _IPV6_HEAD)
+        self._inbox = Inbox(PACKETS_PER_CALL, _LONGEST_PACKET, _ANCILLARY_SPACE, name, head, _STAMPED)
         self._socket = _raw_socket(interface, family)
         try:
             enlarge_receive_buffer(self._socket)
@@ -275,29 +290,41 @@ class Receiver:
         """Takes up to ``limit`` packets off the socket; fewer when there are no more, or when the interface is down.
 
         Of each: the virtual router id, 0 where there is none or it is behind IP options; a signature, which is equal
-        for two packets only if their ``Datagram`` is; the packet as it came; when the kernel took it in, by the wall
-        clock.
+        for two packets only if their ``Datagram`` is; where the packet is, for ``packet``; when the kernel took it in,
+        by the wall clock.
         """
-        unpack, size, family = _STAMPED.unpack_from, _STAMPED.size, self._family
-        for message, control, sender, flags in self._inbox.receive(self._socket.fileno(), limit):
-            stamp: float | None = None
-            if len(control) >= size:
-                _, level, kind, whole, nanoseconds = unpack(control)
-                if kind == _SO_TIMESTAMPNS and level == socket.SOL_SOCKET:
-                    stamp = whole + nanoseconds * 1e-9
-                    control = control[_STAMP_SPACE:]
-            if family == 4:
-                vrid = message[21] if len(message) > 21 and message[0] == _IPV4_WITHOUT_OPTIONS else 0
-                # All but identification and header checksum.
-                yield vrid, message[:4] + message[6:10] + message[12:], message, stamp
-            else:
-                packet = message, control, sender, flags
-                yield message[1] if len(message) > 1 else 0, packet, packet, stamp
+        return self._receive_ipv4(limit) if self._family == 4 else self._receive_ipv6(limit)
 
-    @staticmethod
-    def packet(raw: RawPacket) -> Ipv4Packet | Ipv6Packet:
-        """The packet by its parts."""
-        return Ipv4Packet(raw) if isinstance(raw, bytes) else Ipv6Packet(*raw)
+    def _receive_ipv4(self, limit: int) -> Iterator[tuple[int, Hashable, RawPacket, float | None]]:
+        inbox = self._inbox
+        for lengths, (front, middle, rest), stamped, place in inbox.receive(self._socket.fileno(), limit):
+            length = lengths[3]
+            # All but identification and header checksum. The front holds the length.
+            if length <= HEAD:
+                rest = rest[: length - _IPV4_FRONT] if length > _IPV4_FRONT else b""
+            else:
+                rest = inbox.datagram(place, lengths)[0][_IPV4_FRONT:]
+            known = length > _IPV4_VRID and front[0] == _IPV4_WITHOUT_OPTIONS
+            yield (
+                rest[_IPV4_VRID - _IPV4_FRONT] if known else 0,
+                (front, middle, rest, length),
+                (place, lengths),
+                _stamp(lengths, stamped),
+            )
+
+    def _receive_ipv6(self, limit: int) -> Iterator[tuple[int, Hashable, RawPacket, float | None]]:
+        inbox = self._inbox
+        for lengths, (vrid,), stamped, place in inbox.receive(self._socket.fileno(), limit):
+            message, control, sender = inbox.datagram(place, lengths)
+            stamp = _stamp(lengths, stamped)
+            about = control if stamp is None else control[_STAMP_SPACE:]
+            yield vrid if len(message) > 1 else 0, (message, about, sender, lengths[2]), (place, lengths), stamp
+
+    def packet(self, raw: RawPacket) -> Ipv4Packet | Ipv6Packet:
+        """The packet by its parts; ask before the next one is received."""
+        place, lengths = raw
+        message, control, sender = self._inbox.datagram(place, lengths)
+        return Ipv4Packet(message) if self._family == 4 else Ipv6Packet(message, control, sender, lengths[2])
 
     def fileno(self) -> int:
         """The descriptor to wait on for packets."""

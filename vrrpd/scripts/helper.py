@@ -4,6 +4,9 @@ They are run alone, without their package, and import next to nothing, which kee
 daemon's side imports the message layout from here. A message is one packet on a Unix SOCK_SEQPACKET socket: a
 marshalled tuple, both ends being the same interpreter.
 
+All of it is one file: without its package it would have to import its other half by a bare name, which means nothing
+when the daemon imports it as part of the package; and a second file is opened and read at each start of the keeper.
+
 There are two. The keeper does nothing but fork helpers: it has the rights that scripts may need and that the daemon has
 given up, so that a helper that dies can be replaced. The helper runs the scripts. When the other end of its socket
 closes, the helper kills what runs and ends, and so does the keeper.
@@ -756,3 +759,6 @@ def main(arguments: Sequence[str]) -> None:
     descriptor = Keeper(int(arguments[0])).serve()
     if descriptor is not None:
         Helper(descriptor).serve()
+    # There is nothing to tidy up, and an interpreter takes ten milliseconds to do so: a backup in a namespace of the
+    # same host may be about to take over.
+    os._exit(0)

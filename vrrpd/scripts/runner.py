@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from vrrpd.config.model import Command
 from vrrpd.scripts import helper
@@ -290,24 +290,16 @@ class _Keeper:
             self._process.wait()
 
     def _receive(self) -> None:
-        for _ in range(_MESSAGES_AT_ONCE):
-            if self.ended:
-                return
-            try:
-                packet = self._socket.recv(helper.REPLY_LIMIT)
-            except BlockingIOError:
-                return
-            except OSError:
-                packet = b""
-            if not packet:
-                self._process.poll()
-                self._end()
-                return
-            match marshal.loads(packet):
-                case (helper.GONE, int(number), int(code)) if number in self._waiting:
-                    self._waiting.pop(number)(code, "")
-                case (helper.NO_HELPER, int(number), str(reason)) if number in self._waiting:
-                    self._waiting.pop(number)(None, reason)
+        if _take(self._socket, self._handle) is not None:
+            self._process.poll()
+            self._end()
+
+    def _handle(self, reply: helper.KeeperReply) -> None:
+        match reply:
+            case (helper.GONE, int(number), int(code)) if number in self._waiting:
+                self._waiting.pop(number)(code, "")
+            case (helper.NO_HELPER, int(number), str(reason)) if number in self._waiting:
+                self._waiting.pop(number)(None, reason)
 
     def _end(self) -> None:
         """Lets go of the socket. A helper may well go on; what becomes of it is not heard any more."""
@@ -406,20 +398,9 @@ class _HelperProcess:
         self._loop.remove_writer(self._socket)
 
     def _receive(self) -> None:
-        for _ in range(_MESSAGES_AT_ONCE):
-            if self._ended:
-                return
-            try:
-                packet = self._socket.recv(helper.REPLY_LIMIT)
-            except BlockingIOError:
-                return
-            except OSError as error:
-                self._give_up(f"cannot be heard ({error.strerror})")
-                return
-            if not packet:
-                self._give_up("")
-                return
-            self._handle(marshal.loads(packet))
+        complaint = _take(self._socket, self._handle)
+        if complaint is not None:
+            self._give_up(complaint)
 
     def _handle(self, reply: helper.Reply) -> None:
         match reply:
@@ -514,6 +495,26 @@ class _HelperProcess:
             self.gone.set_result(None)
         if not self._closing:
             self._on_lost(self, why, failed)
+
+
+def _take(end: socket.socket, handle: Callable[[Any], None]) -> str | None:
+    """Handles the messages that have come, but not too many at once; returns None when more may come.
+
+    Else nothing will come any more: "" when the other end has closed, or the complaint. ``handle`` may close ``end``.
+    """
+    for _ in range(_MESSAGES_AT_ONCE):
+        if end.fileno() < 0:
+            break
+        try:
+            packet = end.recv(helper.REPLY_LIMIT)
+        except BlockingIOError:
+            break
+        except OSError as error:
+            return f"cannot be heard ({error.strerror})"
+        if not packet:
+            return ""
+        handle(marshal.loads(packet))
+    return None
 
 
 def inherited_environment() -> dict[str, str]:

@@ -6,7 +6,7 @@ import struct
 from ipaddress import IPv4Address
 
 from tests.faults.registry import Role, row
-from tests.faults.rows.wires import FAULT_BACKUP, FAULT_MASTER, back_in_service, out_of_service
+from tests.faults.rows.wires import FAULT_BACKUP, FAULT_MASTER, out_and_back
 from tests.faults.stage import VIP, Stage
 from vrrpd.lab import Host
 
@@ -21,11 +21,8 @@ OTHER_ADDRESSES = {"r1": "192.0.2.5", "r2": "192.0.2.6"}
     backup=FAULT_BACKUP,
 )
 def address_removed(stage: Stage) -> None:
-    victim = stage.victim
-    victim.host.remove_address("eth0", f"{victim.address}/24")
-    out_of_service(stage)
-    victim.host.add_address("eth0", f"{victim.address}/24")
-    back_in_service(stage)
+    host, own = stage.victim.host, f"{stage.victim.address}/24"
+    out_and_back(stage, lambda: host.remove_address("eth0", own), lambda: host.add_address("eth0", own))
 
 
 @row(

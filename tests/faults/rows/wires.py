@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from tests.faults.registry import Role, row
 from tests.faults.stage import ADDRESSES, Node, Stage, mac_of
 
@@ -31,6 +33,14 @@ def back_in_service(stage: Stage) -> None:
         stage.expect_states(stage.r2, "FAULT", "BACKUP")
 
 
+def out_and_back(stage: Stage, take_away: Callable[[], None], give_back: Callable[[], None]) -> None:
+    """Take from the victim what it cannot serve without, and give it back."""
+    take_away()
+    out_of_service(stage)
+    give_back()
+    back_in_service(stage)
+
+
 FAULT_MASTER = "FAULT at once, the VIP is withdrawn, the BACKUP takes over once; back as MASTER after an election."
 FAULT_BACKUP = "FAULT, and BACKUP again when it is over; it takes over nothing and the MASTER does not notice."
 
@@ -43,10 +53,8 @@ FAULT_BACKUP = "FAULT, and BACKUP again when it is over; it takes over nothing a
     backup=FAULT_BACKUP,
 )
 def power_off(stage: Stage) -> None:
-    stage.victim.host.set_link("eth0", up=False)
-    out_of_service(stage)
-    stage.victim.host.set_link("eth0", up=True)
-    back_in_service(stage)
+    host = stage.victim.host
+    out_and_back(stage, lambda: host.set_link("eth0", up=False), lambda: host.set_link("eth0", up=True))
 
 
 @row(
@@ -57,10 +65,8 @@ def power_off(stage: Stage) -> None:
     backup=FAULT_BACKUP,
 )
 def carrier(stage: Stage) -> None:
-    stage.lan.unplug(stage.victim.host)
-    out_of_service(stage)
-    stage.lan.plug(stage.victim.host)
-    back_in_service(stage)
+    host = stage.victim.host
+    out_and_back(stage, lambda: stage.lan.unplug(host), lambda: stage.lan.plug(host))
 
 
 def drop(node: Node, *rules: str) -> None:
@@ -83,6 +89,23 @@ def let_pass(node: Node) -> None:
     node.host.run(["nft", "delete", "table", "netdev", "faults"])
 
 
+def one_way(stage: Stage, direction: str, split: Role, two_masters: Callable[[], None], again: str) -> None:
+    """Lose all frames of one direction, ``ingress`` or ``egress``, for two master-down intervals.
+
+    A victim with the role ``split`` makes two masters of it, for which ``two_masters`` waits; with the other role
+    nobody notices.
+    """
+    drop(stage.victim, f"{direction} drop")
+    if stage.role is split:
+        two_masters()
+    else:
+        stage.hold(2 * stage.down_interval)
+    let_pass(stage.victim)
+    stage.expect_master(stage.r1, again)
+    stage.expect_states(stage.r1)
+    stage.expect_states(stage.r2, *(["MASTER", "BACKUP"] if stage.role is split else []))
+
+
 @row(
     "mute",
     "One-way loss: nothing that it sends arrives",
@@ -92,16 +115,11 @@ def let_pass(node: Node) -> None:
     backup="Nobody notices.",
 )
 def mute(stage: Stage) -> None:
-    drop(stage.victim, "egress drop")
-    if stage.role is Role.MASTER:
+    def two_masters() -> None:
         stage.expect_master(stage.r2, "while the MASTER is not heard", besides=[stage.r1])
         stage.hold(stage.down_interval, stage.r2, besides=[stage.r1])
-    else:
-        stage.hold(2 * stage.down_interval)
-    let_pass(stage.victim)
-    stage.expect_master(stage.r1, "when it is heard again")
-    stage.expect_states(stage.r1)
-    stage.expect_states(stage.r2, *(["MASTER", "BACKUP"] if stage.role is Role.MASTER else []))
+
+    one_way(stage, "egress", Role.MASTER, two_masters, "when it is heard again")
 
 
 @row(
@@ -115,16 +133,11 @@ def mute(stage: Stage) -> None:
     "tells them anew each time.",
 )
 def deaf(stage: Stage) -> None:
-    drop(stage.victim, "ingress drop")
-    if stage.role is Role.BACKUP:
+    def two_masters() -> None:
         stage.expect(lambda: stage.r2.states() == ["MASTER"], "the deaf BACKUP becomes MASTER")
         stage.hold(stage.down_interval, besides=[stage.r2])
-    else:
-        stage.hold(2 * stage.down_interval)
-    let_pass(stage.victim)
-    stage.expect_master(stage.r1, "when it hears again")
-    stage.expect_states(stage.r1)
-    stage.expect_states(stage.r2, *(["MASTER", "BACKUP"] if stage.role is Role.BACKUP else []))
+
+    one_way(stage, "ingress", Role.BACKUP, two_masters, "when it hears again")
 
 
 @row(
@@ -157,8 +170,9 @@ def loss(stage: Stage) -> None:
 )
 def interface(stage: Stage) -> None:
     victim = stage.victim
-    number = 1 if victim is stage.r1 else 2
-    victim.host.delete_link("eth0")
-    out_of_service(stage)
-    victim.host.connect(stage.lan, "eth0", f"{ADDRESSES[victim.name]}/24", mac=mac_of(number))
-    back_in_service(stage)
+    mac = mac_of(1 if victim is stage.r1 else 2)
+    out_and_back(
+        stage,
+        lambda: victim.host.delete_link("eth0"),
+        lambda: victim.host.connect(stage.lan, "eth0", f"{ADDRESSES[victim.name]}/24", mac=mac),
+    )
