@@ -45,8 +45,8 @@ HARMLESS: Final = frozenset({ConflictKind.EQUAL_PRIORITY})
 
 REMEDIES: Final[dict[ConflictKind, str]] = {
     ConflictKind.SECOND_MASTER: (
-        "two hosts hold the addresses, and the other one does not hear us: look at its log and status, at firewalls "
-        "(IP protocol 112 from us to it) and at the switch between"
+        "two hosts hold the addresses, and this one does not hear the better one: look at its log and status, at "
+        "firewalls (IP protocol 112 to it) and at the switch between"
     ),
     ConflictKind.ADDRESS_IN_USE: (
         "two hosts answer for the address: find the hardware address in the switch's table and take the address off "

@@ -28,7 +28,14 @@ _WARNINGS: Final = frozenset(
         NoticeKind.FIRST_ADDRESS_GLOBAL,
     }
 )
-_REPEATED: Final = frozenset({NoticeKind.SAME_SOURCE, NoticeKind.SECOND_OWNER, NoticeKind.LOSING_ADVERTISEMENT})
+_REPEATED: Final = frozenset(
+    {
+        NoticeKind.SAME_SOURCE,
+        NoticeKind.SECOND_OWNER,
+        NoticeKind.LOSING_ADVERTISEMENT,
+        NoticeKind.SECOND_MASTER,
+    }
+)
 """Notices that a packet can cause as often as it comes."""
 
 

@@ -78,6 +78,7 @@ _OF_NOTICES: Final = {
     NoticeKind.SAME_SOURCE: ConflictKind.SAME_SOURCE,
     NoticeKind.EQUAL_PRIORITY: ConflictKind.EQUAL_PRIORITY,
     NoticeKind.LOSING_ADVERTISEMENT: ConflictKind.SECOND_MASTER,
+    NoticeKind.SECOND_MASTER: ConflictKind.SECOND_MASTER,
 }
 _SEEN_IN_PEERS: Final = frozenset(
     {
@@ -170,9 +171,9 @@ class Lookout:
 
     def state_changed(self, unit: RouterUnit) -> None:
         """Hears of a change of state; the watches follow later."""
-        for conflict in self.ledger.ongoing(unit.key) if len(self.ledger) else ():
-            if conflict.kind is ConflictKind.SECOND_MASTER and unit.runner.state is not StateName.MASTER:
-                self.ledger.end(conflict, "this router is no longer MASTER")
+        for conflict in self.ledger:
+            if conflict.kind is ConflictKind.SECOND_MASTER and conflict.router == unit.key:
+                self.ledger.end(conflict, f"this router is {unit.runner.state.value} now")
         self.changed()
 
     def changed(self) -> None:

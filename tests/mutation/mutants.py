@@ -14,6 +14,8 @@ PACKET: Final = "vrrpd/protocol/packet.py"
 RUNNER: Final = "vrrpd/runner.py"
 
 SIMULATION: Final = "tests/simulation/test_simulation.py::test_one_rightful_master_serves_once_the_network_is_whole"
+BACKUP_TESTS: Final = "tests/protocol/test_backup.py"
+MASTER_TESTS: Final = "tests/protocol/test_master.py"
 STORIES: Final = "tests/simulation/test_scenarios.py"
 LAN_STORIES: Final = "tests/simulation/test_stories.py"
 
@@ -123,6 +125,42 @@ MUTANTS: Final = (
         (STORIES,),
     ),
     Mutant("answers have no limit", ROUTER, "self._answers += 1", "self._answers += 0", (LAN_STORIES,)),
+    # -- rivals
+    Mutant(
+        "a rival's announcements have the last word",
+        ROUTER,
+        "lower_priority_round=now + CROSSING_TIME",
+        "lower_priority_round=now + times.lower_priority_delay",
+        (MASTER_TESTS,),
+    ),
+    Mutant(
+        "a rival is countered once a second, however often it advertises",
+        ROUTER,
+        "return min(max(interval, LEAST_ANNOUNCEMENT_SPACING), MOST_ANNOUNCEMENT_SPACING)",
+        "return MOST_ANNOUNCEMENT_SPACING",
+        (MASTER_TESTS,),
+    ),
+    Mutant(
+        "a flood is answered with announcements at its own rate",
+        ROUTER,
+        "if times.lower_priority_repeat > 0 and now >= spaced:",
+        "if times.lower_priority_repeat > 0:",
+        (MASTER_TESTS, SIMULATION),
+    ),
+    Mutant(
+        "every handover looks like two masters",
+        ROUTER,
+        "if best == 0 or now - heard > MASTER_HEARD_INTERVALS * seconds(backup.master_adver_interval):",
+        "if False:",
+        (BACKUP_TESTS,),
+    ),
+    Mutant(
+        "the better of two masters is the second one",
+        ROUTER,
+        "(priority, int(source)) > (best, int(master))",
+        "(priority, int(source)) < (best, int(master))",
+        (BACKUP_TESTS,),
+    ),
     # -- addresses
     Mutant(
         "no farewell",

@@ -409,3 +409,54 @@ def test_a_duplicate_that_comes_later_and_says_nothing_is_found_by_the_next_roun
     r2.add_address("eth0", "192.0.2.100/32")
     conflict = the_conflict(daemon)
     assert (conflict["kind"], conflict["with"]) == ("address_in_use", r2.mac())
+
+
+def test_a_backup_notices_that_two_others_are_master_and_no_handover_looks_like_it(
+    lab: Lab, lan: Bridge, r1: Host, r2: Host, daemons: Daemons
+) -> None:
+    """Of its routers one follows both of the others, and one would preempt the worse of them."""
+    r3 = lab.host("r3")
+    r3.connect(lan, "eth0", "192.0.2.3/24")
+
+    def configuration(follower: int, preempting: int) -> str:
+        both = instance(name="follower", vrid=51, priority=follower, interval=0.2)
+        return both + instance(name="preempting", vrid=52, priority=preempting, interval=0.2, addresses=["192.0.2.101"])
+
+    first = daemons.start(r1, configuration(200, 200))
+    second = daemons.start(r2, configuration(100, 100))
+    third = daemons.start(r3, configuration(50, 150))
+    for name in ("follower", "preempting"):
+        first.wait_for_state("MASTER", name)
+        second.wait_for_state("BACKUP", name)
+        third.wait_for_state("BACKUP", name)
+    assert first.process.stop() == 0
+    second.wait_for_state("MASTER", "follower")
+    third.wait_for_state("MASTER", "preempting")
+    first = daemons.start(r1, configuration(200, 200))
+    for name in ("follower", "preempting"):
+        first.wait_for_state("MASTER", name)
+        second.wait_for_state("BACKUP", name)
+        third.wait_for_state("BACKUP", name)
+    for daemon in (first, second, third):
+        assert all(router["conflicts_begun"] == {} for router in daemon.status()["routers"]), daemon.log
+
+    for host, other in ((r1, "192.0.2.2"), (r2, "192.0.2.1")):
+        host.run(["nft", "add table ip deaf; add chain ip deaf in { type filter hook input priority 0; }"])
+        host.run(["nft", f"add rule ip deaf in ip protocol 112 ip saddr {other} drop"])
+    for name in ("follower", "preempting"):
+        second.wait_for_state("MASTER", name)
+        router = third.wait_for(lambda router: bool(router["conflicts"]), "the conflict", name)
+        (conflict,) = router["conflicts"]
+        assert (conflict["kind"], conflict["with"], router["state"]) == ("second_master", "192.0.2.2", "BACKUP")
+        assert router["conflicts_begun"] == {"second_master": 1}
+        told = "192.0.2.2 also advertises, with priority 100; the master is 192.0.2.1 with 200; two hosts hold"
+        assert third.log.count(f"WARNING ({name}) {told}") == 1
+        assert first.router(name)["state"] == "MASTER"
+
+    for host in (r1, r2):
+        host.run(["nft", "delete table ip deaf"])
+    for name in ("follower", "preempting"):
+        second.wait_for_state("BACKUP", name)
+        third.wait_for(lambda router: not router["conflicts"], "the end of it", name)
+        assert third.log.count(f"({name}) conflict over: second_master with 192.0.2.2") == 1
+        assert third.router(name)["state"] == "BACKUP"

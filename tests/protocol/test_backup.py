@@ -204,8 +204,51 @@ def test_backup_lets_the_timer_run_when_a_lower_priority_is_heard() -> None:
 
 def test_preempting_is_remarked_once_for_each_rival() -> None:
     router = started()
-    remarked = [notices(router.handle(received(99, source), 0.1)) for source in (HIGHER, HIGHER, LOWER)]
+    heard = [(HIGHER, 0.1), (HIGHER, 1.1), (LOWER, 2.5)]
+    remarked = [notices(router.handle(received(99, source), now)) for source, now in heard]
     assert remarked == [[NoticeKind.PREEMPTING], [], [NoticeKind.PREEMPTING]]
+
+
+def test_nobody_is_preempted_while_a_better_master_is_heard() -> None:
+    router = started()
+    router.handle(received(200, HIGHER), 1.0)
+    before = router.state
+    for now in (1.25, 2.0, 3.0):
+        assert router.handle(received(50, LOWER), now) == [
+            Notice(
+                NoticeKind.SECOND_MASTER,
+                "192.0.2.1 also advertises, with priority 50; the master is 192.0.2.3 with 200",
+                LOWER,
+            )
+        ]
+        assert router.state == before
+    assert notices(router.handle(received(50, LOWER), 3.125)) == [NoticeKind.PREEMPTING]
+
+
+@pytest.mark.parametrize("better", [200, 150])
+def test_a_backup_that_may_follow_both_of_two_masters_remarks_upon_the_worse_each_time_it_is_heard(better: int) -> None:
+    """The worse has the lower priority, or the lower address."""
+    router = started()
+    remarked = []
+    for now in (0.5, 1.0, 1.5, 2.0, 2.5):
+        better_one = now % 1 == 0.5
+        actions = router.handle(received(better if better_one else 150, HIGHER if better_one else LOWER), now)
+        remarked.append([action.source for action in actions if isinstance(action, Notice)])
+        assert router.deadline == now + 3.609375
+    assert remarked == [[], [LOWER], [], [LOWER], []]
+
+
+def test_an_ordinary_handover_is_not_remarked_upon_as_two_masters() -> None:
+    better_comes = started()
+    better_comes.handle(received(150, LOWER), 1.0)
+    assert better_comes.handle(received(200, HIGHER), 1.5) == []
+    worse_follows_a_farewell = started()
+    worse_follows_a_farewell.handle(received(200, HIGHER), 1.0)
+    worse_follows_a_farewell.handle(received(0, HIGHER), 1.25)
+    assert worse_follows_a_farewell.handle(received(150, LOWER), 1.5) == []
+    worse_follows_silence = started()
+    worse_follows_silence.handle(received(200, HIGHER), 1.0)
+    assert worse_follows_silence.handle(received(150, LOWER), 4.5) == []
 
 
 @pytest.mark.requirement("SM-B-8")

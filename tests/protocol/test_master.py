@@ -6,6 +6,7 @@ unless a test says otherwise.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 
@@ -180,7 +181,7 @@ def test_a_router_with_our_priority_is_remarked_upon_once_as_backup_and_when_we_
     )
     assert router.handle(received(100, LOWER), 1.5) == []
     assert notices(router.handle(received(200, HIGHER), 2.0)) == []
-    assert notices(router.handle(received(100, LOWER), 2.5)) == [NoticeKind.EQUAL_PRIORITY]
+    assert notices(router.handle(received(100, LOWER), 4.5)) == [NoticeKind.EQUAL_PRIORITY]
     assert notices(serving().handle(received(100, HIGHER), 0.5)) == [NoticeKind.EQUAL_PRIORITY]
     assert notices(serving().handle(received(200, HIGHER), 0.5)) == []
 
@@ -330,18 +331,60 @@ def test_an_announcement_that_is_due_between_two_advertisements_has_its_own_dead
     assert router.deadline == 1.0
 
 
+def rounds_of(router: VirtualRouter, heard: Iterable[float], until: float) -> list[int]:
+    """When the router answers losing advertisements that come at these times with announcements, in milliseconds."""
+    waiting = sorted(heard, reverse=True)
+    rounds: list[int] = []
+    while True:
+        due = router.deadline
+        assert due is not None
+        now = min(due, waiting[-1]) if waiting else due
+        if now > until:
+            return rounds
+        event = TimerExpired() if now == due else received(50)
+        if event != TimerExpired():
+            waiting.pop()
+        rounds += [round(now * 1000) for action in router.handle(event, now) if action == Announce(3)]
+
+
 @pytest.mark.requirement("K-LOWER")
-def test_losing_advertisements_are_answered_with_announcements_once_a_second_and_once_more() -> None:
+def test_a_losing_advertisement_is_answered_with_announcements_at_once_and_twice_more() -> None:
     times = AnnouncementTimes(master_delay=0.0, lower_priority_repeat=3, lower_priority_delay=2.5)
     router = serving(parameters(interval=4095, announcements=times))
-    heard = [0.25, 0.5, 1.0, 1.25, 1.5]
-    rounds = [now for now in heard if Announce(3) in router.handle(received(50), now)]
-    assert rounds == [0.25, 1.25]
-    assert router.deadline == 2.25
-    assert router.handle(TimerExpired(), 2.25) == [Announce(3)]
-    assert router.deadline == 4.75
-    assert router.handle(TimerExpired(), 4.75) == [Announce(3)]
+    assert Announce(3) in router.handle(received(50), 0.25)
+    assert router.deadline == 0.3
+    assert router.handle(TimerExpired(), 0.3) == [Announce(3)]
+    assert router.deadline == 2.8
+    assert router.handle(TimerExpired(), 2.8) == [Announce(3)]
     assert router.deadline == 40.95
+
+
+@pytest.mark.requirement("K-LOWER")
+@pytest.mark.parametrize(
+    ("interval", "spacing"), [(1, 100), (10, 100), (20, 200), (50, 500), (100, 1000), (300, 1000), (4095, 1000)]
+)
+def test_losing_advertisements_are_answered_with_announcements_once_an_interval(interval: int, spacing: int) -> None:
+    """Not sooner than after 0.1 s, nor later than after 1 s: from the second answer on."""
+    times = AnnouncementTimes(master_delay=0.0, lower_priority_repeat=3, lower_priority_delay=0.0)
+    router = serving(parameters(interval=interval, announcements=times))
+    flood = [0.003, *(0.006 + number * 0.005 for number in range(640))]
+    assert rounds_of(router, flood, 3.2) == [3, *range(53, 3200, spacing)]
+
+
+@given(st.lists(st.integers(1, 3000), unique=True))
+def test_whatever_is_sent_no_more_than_two_bursts_of_announcements_leave_in_an_interval(heard: list[int]) -> None:
+    times = AnnouncementTimes(master_delay=0.0, lower_priority_repeat=3, lower_priority_delay=0.0)
+    router = serving(parameters(interval=20, announcements=times))
+    rounds = rounds_of(router, (when / 1000 for when in heard), 6.0)
+    assert bool(rounds) is bool(heard)
+    assert all(third - first >= 250 for first, third in zip(rounds, rounds[2:], strict=False))
+
+
+@pytest.mark.requirement("K-LOWER")
+def test_a_rival_that_advertises_as_often_as_we_do_is_countered_when_its_own_announcements_are_out() -> None:
+    times = AnnouncementTimes(master_delay=0.0, lower_priority_repeat=3, lower_priority_delay=5.0)
+    router = serving(parameters(interval=20, announcements=times))
+    assert rounds_of(router, [0.125, 0.325, 0.525, 0.725], 10.0) == [125, 175, 375, 575, 775, 5775]
 
 
 @pytest.mark.requirement("K-LOWER")
@@ -349,17 +392,26 @@ def test_the_announcement_after_the_last_losing_advertisement_is_held_back_and_n
     times = AnnouncementTimes(master_delay=0.0, lower_priority_repeat=3, lower_priority_delay=0.0)
     router = serving(parameters(interval=4095, announcements=times))
     assert Announce(3) in router.handle(received(50), 0.25)
+    assert router.handle(TimerExpired(), 0.3125) == [Announce(3)]
     assert Announce(3) not in router.handle(received(50), 0.5)
-    assert router.deadline == 1.25
-    assert router.handle(TimerExpired(), 1.25) == [Announce(3)]
+    assert router.deadline == 1.3125
+    assert router.handle(TimerExpired(), 1.3125) == [Announce(3)]
     assert router.deadline == 40.95
 
 
-def test_no_second_round_follows_where_the_delay_is_0() -> None:
+@pytest.mark.requirement("K-LOWER")
+def test_no_late_round_follows_where_the_delay_is_0() -> None:
     times = AnnouncementTimes(master_delay=0.0, lower_priority_repeat=3, lower_priority_delay=0.0)
     router = serving(parameters(announcements=times))
     assert Announce(3) in router.handle(received(50), 0.5)
+    assert router.handle(TimerExpired(), 0.5625) == [Announce(3)]
     assert master_of(router).lower_priority_round is None
+    assert router.deadline == 1.0
+
+
+def test_no_announcement_answers_a_losing_advertisement_where_there_are_to_be_none() -> None:
+    router = serving(parameters(announcements=AnnouncementTimes(master_delay=0.0, lower_priority_repeat=0)))
+    assert without_notices(router.handle(received(50), 0.5)) == [SendAdvertisement(100)]
     assert router.deadline == 1.0
 
 

@@ -171,6 +171,7 @@ def credulous(read_inbox: Callable[..., None]) -> Callable[..., None]:
 
 CRASH = ("at 6.5 crash 0", "whole 12")
 CUT = ("at 6.5 partition 0", "whole 14")
+LOSING_STORM = ("at 6 storm lower 51 count=600 every=0.001", "whole 8")
 STORM = ("at 6 storm zero 51 count=600 every=0.001", "whole 8")
 
 DEFECTS = (
@@ -186,6 +187,7 @@ DEFECTS = (
         ("at 6 storm checksum 51 count=2", "whole 8"),
     ),
     Defect("advertisements are bounded", VirtualRouter, "_may_answer", always(True), STORM),
+    Defect("announcements are bounded", VirtualRouter, "_announcement_spacing", always(0.0), LOSING_STORM),
     Defect("no MASTER is silent", Runner, "expire", mute, CRASH),
     Defect("no MASTER is silent", VirtualRouter, "_next_advertisement", twice_as_long, CRASH),
     Defect("never two MASTERs", VirtualRouter, "_advertisement_as_master", stubborn, CUT),

@@ -167,6 +167,56 @@ class RejectedChangesNothing:
             raise Violation(self.name, now, f"{router.name} was {before} and is {after}")
 
 
+class Causes:
+    """What makes a router say something besides what is due: changes of its state and reloads, by its own clock."""
+
+    def __init__(self) -> None:
+        self._causes: dict[SimulatedRouter, deque[float]] = {}
+        self._interval: dict[SimulatedRouter, int] = {}
+
+    def add(self, router: SimulatedRouter) -> None:
+        """Notes a change of state or of the configuration."""
+        self._causes.setdefault(router, deque(maxlen=1000)).append(router.node.clock())
+        interval = router.plan.interval
+        self._interval[router] = min(interval, self._interval.get(router, interval))
+
+    def of_last_second(self, router: SimulatedRouter) -> int:
+        """How many there were, the one under way included."""
+        second = router.node.clock() - 1.0
+        return sum(1 for when in self._causes.get(router, ()) if when > second) + 1
+
+    def shortest_interval(self, router: SimulatedRouter) -> int:
+        """The shortest of its intervals until now, in centiseconds."""
+        return self._interval.get(router, router.plan.interval)
+
+    def forget(self, router: SimulatedRouter) -> None:
+        """Drops the book of a dead router."""
+        for book in (self._causes, self._interval):
+            book.pop(router, None)
+
+
+class _LastSecond:
+    """How often something has happened to a router within the last second of its clock."""
+
+    def __init__(self) -> None:
+        self._times: dict[SimulatedRouter, deque[float]] = {}
+
+    def count(self, router: SimulatedRouter) -> int:
+        """Counts one more and returns them all."""
+        clock = router.node.clock()
+        times = self._times.get(router)
+        if times is None:
+            times = self._times[router] = deque()
+        times.append(clock)
+        while times[0] <= clock - 1.0:
+            times.popleft()
+        return len(times)
+
+    def forget(self, router: SimulatedRouter) -> None:
+        """Drops the book of a dead router."""
+        self._times.pop(router, None)
+
+
 class BoundedAdvertisements:
     """In no second of its clock does a router send more than it may.
 
@@ -177,38 +227,47 @@ class BoundedAdvertisements:
 
     name = "advertisements are bounded"
 
-    def __init__(self) -> None:
-        self._sent: dict[SimulatedRouter, deque[float]] = {}
-        self._causes: dict[SimulatedRouter, deque[float]] = {}
-        self._interval: dict[SimulatedRouter, int] = {}
-
-    def cause(self, router: SimulatedRouter) -> None:
-        """Notes a change of state or of the configuration."""
-        self._causes.setdefault(router, deque(maxlen=1000)).append(router.node.clock())
-        interval = router.plan.interval
-        self._interval[router] = min(interval, self._interval.get(router, interval))
+    def __init__(self, causes: Causes) -> None:
+        self._causes = causes
+        self._sent = _LastSecond()
+        self.forget = self._sent.forget
 
     def sent(self, router: SimulatedRouter, now: float) -> None:
         """Counts."""
-        clock = router.node.clock()
-        sent = self._sent.get(router)
-        if sent is None:
-            sent = self._sent[router] = deque()
-        sent.append(clock)
-        while sent[0] <= clock - 1.0:
-            sent.popleft()
-        if len(sent) > 2 * ANSWERS_PER_SECOND:
-            causes = sum(1 for when in self._causes.get(router, ()) if when > clock - 1.0)
-            own = math.ceil(100 / self._interval.get(router, router.plan.interval)) + 1
-            bound = 2 * ANSWERS_PER_SECOND + own + causes + 1
-            if len(sent) > bound:
-                text = f"{router.name} sent {len(sent)} advertisements within 1 s, expected {bound} at most"
+        sent = self._sent.count(router)
+        if sent > 2 * ANSWERS_PER_SECOND:
+            own = math.ceil(100 / self._causes.shortest_interval(router)) + 1
+            bound = 2 * ANSWERS_PER_SECOND + own + self._causes.of_last_second(router)
+            if sent > bound:
+                text = f"{router.name} sent {sent} advertisements within 1 s, expected {bound} at most"
                 raise Violation(self.name, now, text)
 
-    def forget(self, router: SimulatedRouter) -> None:
-        """Drops the books of a dead router."""
-        for book in (self._sent, self._causes, self._interval):
-            book.pop(router, None)
+
+class BoundedAnnouncements:
+    """In no second of its clock does a router announce its addresses more often than it may, whatever comes in.
+
+    Twice for each of its intervals, of 0.1 s at least and 1 s at most, and twice for the ends of that second: what
+    losing advertisements cause. The second round after it became MASTER and the last one after losing advertisements.
+    And four times for each change of its state and each reload: it begins anew, and knows of no announcement before.
+    """
+
+    name = "announcements are bounded"
+
+    def __init__(self, causes: Causes) -> None:
+        self._causes = causes
+        self._rounds = _LastSecond()
+        self.forget = self._rounds.forget
+
+    def announced(self, router: SimulatedRouter, now: float) -> None:
+        """Counts."""
+        rounds = self._rounds.count(router)
+        intervals = 100 / min(max(self._causes.shortest_interval(router), 10), 100)
+        bound = 2 * math.ceil(intervals) + 4
+        if rounds > bound:
+            bound += 4 * self._causes.of_last_second(router)
+            if rounds > bound:
+                text = f"{router.name} announced its addresses {rounds} times within 1 s, expected {bound} at most"
+                raise Violation(self.name, now, text)
 
 
 class NoSilentMaster:
@@ -536,7 +595,9 @@ class Referee:
         self.announcements = AnnouncesWhatItHas()
         self.faults = FaultServesNobody()
         self.rejections = RejectedChangesNothing()
-        self.rate = BoundedAdvertisements()
+        self.causes = Causes()
+        self.rate = BoundedAdvertisements(self.causes)
+        self.rounds = BoundedAnnouncements(self.causes)
         self.silence = NoSilentMaster(lan)
         self.two = NeverTwoMasters(lan)
         self.patience = TakesOverInTime(lan)
@@ -576,7 +637,7 @@ class Referee:
     def entered(self, router: SimulatedRouter, previous: StateName) -> None:
         """A router has another state."""
         self.quiet.entered(router, self.lan.now)
-        self.rate.cause(router)
+        self.causes.add(router)
         self.patience.entered(router, previous)
         if previous is StateName.BACKUP and router.is_master:
             self.needless.check(router, self.two.masters(router.plan.vrid))
@@ -597,9 +658,11 @@ class Referee:
         """A router has thrown a packet away."""
         self.rejections.check(router, before, sends, self.lan.now)
 
-    def announced(self, router: SimulatedRouter, addresses: frozenset[IPAddress]) -> None:
+    def announced(self, router: SimulatedRouter, addresses: frozenset[IPAddress], whole: bool) -> None:
         """A router announces addresses."""
         self.announcements.check(router, addresses, self.lan.now)
+        if whole:
+            self.rounds.announced(router, self.lan.now)
 
     def touched(self, router: SimulatedRouter) -> None:
         """Something about a router has changed."""
@@ -612,7 +675,7 @@ class Referee:
 
     def reloaded(self, router: SimulatedRouter) -> None:
         """A router has another configuration."""
-        self.rate.cause(router)
+        self.causes.add(router)
         self.patience.reloaded(router)
         self.silence.review(router)
         self.two.review(router)
@@ -626,7 +689,8 @@ class Referee:
             self.silence.review(router)
             self.two.review(router)
             if not router.alive:
-                self.rate.forget(router)
+                for book in (self.causes, self.rate, self.rounds):
+                    book.forget(router)
 
 
 def routers_of(nodes: Iterable[Node], vrid: int) -> list[SimulatedRouter]:

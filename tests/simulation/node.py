@@ -53,8 +53,8 @@ class Witness(Protocol):
     def rejected(self, router: SimulatedRouter, before: State, sends: int) -> None:
         """A router has thrown a packet away; ``before`` and ``sends`` are its state and what it had sent until then."""
 
-    def announced(self, router: SimulatedRouter, addresses: frozenset[IPAddress]) -> None:
-        """A router announces addresses."""
+    def announced(self, router: SimulatedRouter, addresses: frozenset[IPAddress], whole: bool) -> None:
+        """A router announces addresses: all that it has, or some that have come back or are new."""
 
     def touched(self, router: SimulatedRouter) -> None:
         """Something about a router has changed: addresses, faults, whether it is there at all."""
@@ -84,7 +84,7 @@ class Nobody:
     def rejected(self, router: SimulatedRouter, before: State, sends: int) -> None:
         """Nothing."""
 
-    def announced(self, router: SimulatedRouter, addresses: frozenset[IPAddress]) -> None:
+    def announced(self, router: SimulatedRouter, addresses: frozenset[IPAddress], whole: bool) -> None:
         """Nothing."""
 
     def touched(self, router: SimulatedRouter) -> None:
@@ -204,7 +204,7 @@ class SimulatedRouter:
     def announce(self, repeat: int, only: frozenset[IPAddress] | None) -> None:
         """Announces addresses."""
         self.announced += repeat
-        self.node.witness.announced(self, self._addresses(only))
+        self.node.witness.announced(self, self._addresses(only), only is None)
 
     def state_changed(self, runner: Runner, change: StateChanged) -> None:
         """Writes the change down."""

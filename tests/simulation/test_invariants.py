@@ -34,7 +34,7 @@ def test_no_invariant_is_left_out() -> None:
     classes = [thing for thing in vars(invariants).values() if getattr(thing, "__module__", "") == invariants.__name__]
     names = {each.name for each in classes if isinstance(getattr(each, "name", None), str)}
     assert {defect.invariant for defect in DEFECTS} == names
-    assert len(names) == 11
+    assert len(names) == 12
 
 
 def test_a_finding_is_shrunk_to_a_short_scenario_that_fails_the_same_way() -> None:

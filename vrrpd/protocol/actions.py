@@ -34,6 +34,8 @@ class NoticeKind(Enum):
     PRIORITY_ZERO_RECEIVED = "priority_zero_received"
     LOSING_ADVERTISEMENT = "losing_advertisement"
     """A MASTER heard a router that loses to it: the event behind ``notify_master_rx_lower_pri``."""
+    SECOND_MASTER = "second_master"
+    """A BACKUP heard a router that should have given way to the master that it hears."""
     SECOND_OWNER = "second_owner"
     SAME_SOURCE = "same_source"
     EQUAL_PRIORITY = "equal_priority"

@@ -53,8 +53,17 @@ from vrrpd.protocol.timing import Version, handover_lifetime, master_down_interv
 
 ANSWERS_PER_SECOND: Final = 100
 """Immediate answers to priority 0 and to losing advertisements: a flood is not mirrored."""
-LOWER_PRIORITY_ANNOUNCEMENT_SPACING: Final = 1.0
-"""Seconds between two bursts of announcements that losing advertisements cause."""
+CROSSING_TIME: Final = 0.05
+"""Seconds after which the announcements in answer to a losing advertisement are made once more: its sender's own follow
+that advertisement, cross with ours, and take the clients away."""
+LEAST_ANNOUNCEMENT_SPACING: Final = 0.1
+MOST_ANNOUNCEMENT_SPACING: Final = 1.0
+"""Seconds, at least and at most, between bursts of announcements that losing advertisements cause (that one more
+aside); in between it is our advertisement interval: a rival is countered at each of its advertisements, a flood is not
+mirrored.
+"""
+MASTER_HEARD_INTERVALS: Final = 2
+"""Advertisement intervals for which a master that was heard counts as there: sooner nobody takes over from it."""
 
 
 class VirtualRouter:
@@ -243,11 +252,11 @@ class VirtualRouter:
             master = replace(master, refresh=now + times.refresh)
             actions.append(Announce(times.refresh_repeat))
         if master.lower_priority_round is not None and now >= master.lower_priority_round:
-            # Sooner than the delay, it was held back by the spacing, and is itself repeated after the delay.
-            held_back = now < master.lower_priority_answered + times.lower_priority_delay
+            # Sooner than the delay, it was held back, and is itself repeated after the delay.
+            held_back = master.lower_priority_round < master.lower_priority_answered + times.lower_priority_delay
             master = replace(
                 master,
-                lower_priority_answered=now if held_back else master.lower_priority_answered,
+                lower_priority_answered=now,
                 lower_priority_round=now + times.lower_priority_delay if held_back else None,
             )
             actions.append(Announce(times.lower_priority_repeat))
@@ -294,13 +303,15 @@ class VirtualRouter:
                     )
                 )
             if delay_until is None or now >= delay_until:
-                return self._preempt(backup, source, priority)
+                return self._preempt(backup, source, priority, now)
         return notices + self._follow(backup, source, advertisement, delay_until, now)
 
-    def _preempt(self, backup: Backup, source: IPAddress, priority: int) -> list[Action]:
+    def _preempt(self, backup: Backup, source: IPAddress, priority: int, now: float) -> list[Action]:
         """Discards a lower-priority advertisement: the timer runs on, the interval is not learned."""
         if backup.master == source and backup.master_priority == priority:
             return []
+        if rival := self._rival(backup, source, priority, now):
+            return [rival]  # of two masters the better one is remembered: that one decides whom we preempt, if anybody
         self.state = replace(backup, master=source, master_priority=priority)
         text = (
             f"{source} has priority {priority}, lower than ours ({self.priority}): taking over when the timer expires"
@@ -324,7 +335,8 @@ class VirtualRouter:
             master=source,
             master_priority=advertisement.priority,
         )
-        notices: list[Action] = []
+        rival = self._rival(backup, source, advertisement.priority, now)
+        notices: list[Action] = [] if rival is None else [rival]
         before = (backup.master, backup.master_priority)
         if advertisement.priority == self.priority and before != (source, advertisement.priority):
             notices.append(_equal_priority(source, advertisement.priority))
@@ -333,6 +345,17 @@ class VirtualRouter:
             was = f"was {seconds(backup.master_adver_interval):g} s"
             notices.append(Notice(NoticeKind.INTERVAL_LEARNED, f"{text}, {was}"))
         return notices
+
+    def _rival(self, backup: Backup, source: IPAddress, priority: int, now: float) -> Notice | None:
+        """A word about an advertisement whose sender should have given way to the master that is still heard."""
+        master, best = backup.master, backup.master_priority
+        if master is None or best is None or master == source or (priority, int(source)) > (best, int(master)):
+            return None
+        heard = backup.master_down_timer - self.down_interval(backup.master_adver_interval)
+        if best == 0 or now - heard > MASTER_HEARD_INTERVALS * seconds(backup.master_adver_interval):
+            return None
+        text = f"{source} also advertises, with priority {priority}; the master is {master} with {best}"
+        return Notice(NoticeKind.SECOND_MASTER, text, source)
 
     def _advertisement_as_master(
         self, master: Master, source: IPAddress, advertisement: Advertisement, now: float
@@ -382,14 +405,10 @@ class VirtualRouter:
         actions: list[Action] = []
         if self.parameters.answer_lower_priority and self._may_answer(now):
             actions.append(SendAdvertisement(self.priority))
-        spaced = master.lower_priority_answered + LOWER_PRIORITY_ANNOUNCEMENT_SPACING
+        spaced = master.lower_priority_answered + self._announcement_spacing()
         if times.lower_priority_repeat > 0 and now >= spaced:
             actions.append(Announce(times.lower_priority_repeat))
-            self.state = replace(
-                master,
-                lower_priority_answered=now,
-                lower_priority_round=now + times.lower_priority_delay if times.lower_priority_delay > 0 else None,
-            )
+            self.state = replace(master, lower_priority_answered=now, lower_priority_round=now + CROSSING_TIME)
         elif times.lower_priority_repeat > 0:
             # Held back, not left out: it may be the last one, and the first that anybody can hear.
             due = master.lower_priority_round
@@ -535,6 +554,10 @@ class VirtualRouter:
             master_down_timer=backup.master_down_timer - was + self.down_interval(interval),
             master_adver_interval=interval,
         )
+
+    def _announcement_spacing(self) -> float:
+        interval = seconds(self.parameters.max_advertise_interval)
+        return min(max(interval, LEAST_ANNOUNCEMENT_SPACING), MOST_ANNOUNCEMENT_SPACING)
 
     def _may_answer(self, now: float) -> bool:
         if now - self._answers_since >= 1.0:

@@ -128,8 +128,9 @@ def mute(stage: Stage) -> None:
     done="Everything that comes in by its interface is dropped (nft, netdev ingress), for two master-down intervals.",
     master="VRRP cannot see this: it goes on to advertise, so it stays the MASTER, and the client waits for as long as "
     "it lasts.",
-    backup="It hears no MASTER and becomes one; it gives way as soon as it hears again. Meanwhile both have the VIP: "
-    "no protocol can help, and the outage is that of as long as it lasts.",
+    backup="It hears no MASTER and becomes one; it gives way as soon as it hears again. Meanwhile both have the VIP, "
+    "and no protocol can help: the clients go where they were told to last, and the MASTER, which hears the other one, "
+    "tells them anew each time.",
 )
 def deaf(stage: Stage) -> None:
     def two_masters() -> None:
