@@ -268,6 +268,11 @@ class Daemon:
         await self._scripts.close(0.0)
 
     def _close(self) -> None:
+        """Leaves nothing behind that outlives the process.
+
+        The sockets go with it: to close one that hears or sends frames takes ten milliseconds each (the kernel waits
+        until no processor looks at it any more), and a backup on this host may be about to take over.
+        """
         # After an orderly stop these do nothing; after anything else no address is left behind.
         for unit in self._units.values():
             unit.stop("the daemon ends")
@@ -279,15 +284,7 @@ class Daemon:
         if self._orphans is not None:
             self._orphans.close()
         self._lookout.close()
-        for link in self._links.values():
-            link.close()
-        for unit in self._units.values():
-            unit.close()
-        self._dataplane.close()
-        if self._rehearsal is not None:
-            self._rehearsal.close()
-        self._timer.close()
-        self._monitor.close()
+        self._dataplane.finish()
         self._claims.close()
         self._supervisor.close()
 

@@ -132,12 +132,12 @@ class Lookout:
         self._closed = False
 
     def close(self) -> None:
-        """Stops looking."""
+        """Stops looking; the sockets go with the process."""
         self._closed = True
         for timer in self._timers.values():
             timer.cancel()
-        for key in list(self._watched):
-            self._unwatch(key)
+        for watched in self._watched.values():
+            self._loop.remove_reader(watched.watch.fileno())
 
     # -- what the routers tell ------------------------------------------------------------------------------------
 

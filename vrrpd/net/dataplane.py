@@ -191,10 +191,14 @@ class LinuxDataplane:
         self._repeats.clear()
         self._pacers.clear()
 
-    def close(self) -> None:
-        """Sends what is left and closes every socket."""
+    def finish(self) -> None:
+        """Sends what is left."""
         self.flush()
         self.send_repeats(len(self._repeats))
+
+    def close(self) -> None:
+        """Sends what is left and closes every socket."""
+        self.finish()
         self._writer.close()
         for sender in self._senders.values():
             sender.close()
