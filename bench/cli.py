@@ -22,7 +22,7 @@ from bench import daemons, figures, report
 from bench.daemons import NoSuchDaemon, Program
 from bench.measure import Run, chosen, estimate
 from bench.progress import Progress
-from bench.results import Results, machine
+from bench.results import ProcessorTime, Results, machine
 from bench.scenarios import FAILURES, FULL, QUICK, SCENARIOS, Job
 from bench.stage import RoundFailed, Stage
 from vrrpd.lab import EXIT_UNAVAILABLE, Lab, LabError, LabUnavailable, ensure_privileges
@@ -32,6 +32,8 @@ QUICK_SECONDS: Final = 105.0
 """What ``--quick`` may spend on measuring; with start, plots and report that makes less than two minutes."""
 QUIET_LOAD: Final = 0.5
 """A load above this for each core is worth a warning."""
+MOST_STOLEN: Final = 0.05
+"""A part of the processor time above this that somebody else had is, too."""
 EVENTS: Final = {event.name.lower(): event for event in FAILURES}
 """What ``--event`` takes."""
 MEASURED, NOTHING_MEASURED, INTERRUPTED = 0, 1, 130
@@ -58,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results = Results(programs, machine(), settings, time.time_ns())
     signal.signal(signal.SIGTERM, _interrupt)
     code = MEASURED
+    before = ProcessorTime.now()
     try:
         _measure(results, jobs, options.quick, options.seed)
     except KeyboardInterrupt:
@@ -68,6 +71,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         results.problems.append(str(problem))
         code = NOTHING_MEASURED
     results.load_at_end = os.getloadavg()[0]
+    results.stolen = ProcessorTime.now().stolen_since(before)
+    if results.stolen > MOST_STOLEN:
+        results.problems.append(
+            f"the host of this virtual machine gave {results.stolen:.0%} of the processor time that was wanted to "
+            "others: the latencies are as much the host's as the daemons'"
+        )
     if not results.measured:
         return code or NOTHING_MEASURED
     _write(results, options.output, options.plots)

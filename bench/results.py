@@ -109,6 +109,8 @@ class Results:
     """Rounds that were void or failed, addresses that were lost, what was left out for lack of time."""
     load_at_end: float | None = None
     """What else ran then counts, too."""
+    stolen: float | None = None
+    """The part of the processor time wanted during the run that the host of a virtual machine gave to others."""
 
     @property
     def names(self) -> list[str]:
@@ -125,7 +127,7 @@ class Results:
         return {
             "format": FORMAT,
             "started_ns": self.started_ns,
-            "machine": {**self.machine, "load_at_end": self.load_at_end},
+            "machine": {**self.machine, "load_at_end": self.load_at_end, "stolen": self.stolen},
             "settings": self.settings,
             # The command only: the environment is nobody's business.
             "daemons": [
@@ -177,6 +179,30 @@ def machine() -> dict[str, Any]:
         "governor": _text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         "load_at_start": os.getloadavg()[0],
     }
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessorTime:
+    """What all processors have done since the machine started, in ticks (proc(5), ``/proc/stat``)."""
+
+    busy: int
+    stolen: int
+    """In which this machine wanted to run and its host ran others."""
+
+    @classmethod
+    def now(cls) -> ProcessorTime:
+        """As it is now; all 0 where the kernel does not say."""
+        line = (_text("/proc/stat") or "").partition("\n")[0].split()[1:]
+        user, nice, system, _, _, irq, softirq, stolen = (
+            [int(ticks) for ticks in line[:8]] if len(line) >= 8 else [0] * 8
+        )
+        return cls(user + nice + system + irq + softirq, stolen)
+
+    def stolen_since(self, before: ProcessorTime) -> float:
+        """The part of the wanted time that the host gave to others, from 0 to 1."""
+        stolen = self.stolen - before.stolen
+        wanted = self.busy - before.busy + stolen
+        return stolen / wanted if wanted > 0 else 0.0
 
 
 def _has_os_release() -> bool:

@@ -9,7 +9,7 @@ import pytest
 from bench.daemons import Program
 from bench.figures import Figure, Target, Verdict, figures
 from bench.report import markdown, terminal
-from bench.results import BusySample, EventSample, Results, StartSample, SteadySample
+from bench.results import BusySample, EventSample, ProcessorTime, Results, StartSample, SteadySample
 from bench.scenarios import Event
 from bench.wire import Takeover
 
@@ -151,3 +151,11 @@ def test_the_json_has_every_sample_and_no_environment() -> None:
     assert last["takeovers"] == [[1, "198.18.1.1", 0, 1_000_000, 900_000, 1_250_000]]
     assert document["daemons"][1] == {"name": "vrrpd", "version": "vrrpd 0.1.0", "command": ["vrrpd", "{config}"]}
     assert run.events[-1].lost == 1
+
+
+def test_what_the_host_gave_to_others_is_a_part_of_what_was_wanted() -> None:
+    assert ProcessorTime(busy=1090, stolen=60).stolen_since(ProcessorTime(busy=1000, stolen=50)) == 0.1
+    assert ProcessorTime(busy=1000, stolen=50).stolen_since(ProcessorTime(busy=1000, stolen=50)) == 0.0
+    now = ProcessorTime.now()
+    assert now.busy > 0
+    assert now.stolen_since(now) == 0.0
