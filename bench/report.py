@@ -61,7 +61,8 @@ def markdown(figures: Sequence[Figure], results: Results, plots: Sequence[tuple[
     lines = ["# Benchmark", "", f"{day}. {_verdicts(figures)}", "", "| Daemon | Version |", "|---|---|"]
     lines += [f"| {daemon.name} | {daemon.version} |" for daemon in results.daemons]
     lines += ["", "| Machine | |", "|---|---|"]
-    facts: dict[str, Any] = {**results.machine, "load_at_end": results.load_at_end}
+    stolen = None if results.stolen is None else f"{results.stolen:.1%}"
+    facts: dict[str, Any] = {**results.machine, "load_at_end": results.load_at_end, "stolen": stolen}
     lines += [f"| {name.replace('_', ' ')} | {value} |" for name, value in facts.items() if value is not None]
     scenario = ""
     header, rows = _table(figures, results.names)

@@ -145,6 +145,7 @@ def test_routers_that_advertise_at_the_same_moments_share_one_deadline() -> None
     (together,) = rounds(host)
     assert list(together.members) == host.runners
     assert together.deadline == 6.0
+    assert together.state is StateName.MASTER
     assert host.runners[0].deadline is None, "nothing but advertisements to do"
     assert host.runners[1].deadline == 6.0, "the second announcement, two seconds after the first"
 
