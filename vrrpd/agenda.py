@@ -97,8 +97,11 @@ class Agenda:
         self._loop.add_reader(timer.fileno(), self._on_timer)
 
     def __len__(self) -> int:
-        """How many deadlines there are."""
-        return len(self._queue)
+        """How many routers wait for a deadline, by themselves or in a round."""
+        waiting: set[Runner] = set()
+        for one in self._queue:
+            waiting.update(one.members if isinstance(one, Round) else (one,))
+        return len(waiting)
 
     # -- what others ask for --------------------------------------------------------------------------------------
 
@@ -115,6 +118,9 @@ class Agenda:
         self._rests.clear()
         for runner in runners:
             self.schedule(runner)
+        self._settle()
+
+    def _settle(self) -> None:
         self._dataplane.flush()
         if self._afterwards is None and (self._dataplane.repeats or self._reports):
             self._afterwards = self._loop.call_soon(self._see_to_the_rest)
@@ -196,7 +202,10 @@ class Agenda:
         self._arm()
 
     def _drain(self, link: Link) -> int:
-        return link.drain(self._own_addresses(link.interface), self.schedule)
+        familiar = link.drain(self._own_addresses(link.interface), self.schedule)
+        if familiar < 0:
+            self._rests.clear()
+        return familiar
 
     def _drain_all(self) -> None:
         """Reads what is in the sockets.
@@ -230,7 +239,7 @@ class Agenda:
                 rehearsed = True
             self._take_over()
         self._expire()
-        self.settle()
+        self._settle()
 
     def _rehearse(self) -> None:
         """Plays a takeover like the one that is next, if there is time for it."""
@@ -247,6 +256,7 @@ class Agenda:
         first = self._queue.first
         if first is None or isinstance(first[0], Round):
             return
+        self._rests.clear()
         ahead = min(DECISION_LEAD, first[0].router.skew_step)
         moment = now = self._clock()
         for runner in self._queue.due(now + ahead, ROUTERS_PER_BATCH):
@@ -262,7 +272,7 @@ class Agenda:
     def _expire(self) -> None:
         """Lets the routers act whose time has come, in order."""
         now, drained = self._clock(), False
-        advertised: list[Runner] = []
+        acted: list[Runner] = []
         for runner in self.in_batches(self._queue.due(now)):
             if runner.state is StateName.BACKUP and not drained:
                 self._drain_all()
@@ -271,11 +281,13 @@ class Agenda:
             if deadline is not None and deadline <= now:
                 runner.expire(now)
                 if isinstance(runner, Runner):
-                    advertised.append(runner)
+                    acted.append(runner)
             self.schedule(runner)
         self._dataplane.flush()
+        if acted:
+            self._rests.clear()
         # Not before: the round for one may itself have been among those.
-        for runner in advertised:
+        for runner in acted:
             self._rounds.join(runner)
 
     def _put_deadlines_right(self, horizon: float) -> None:
@@ -303,4 +315,4 @@ class Agenda:
         self._reports.tell(REPORTS_PER_SLICE)
         if not (self._dataplane.repeats or self._reports):
             self._afterwards_since = None
-        self.settle()
+        self._settle()

@@ -115,7 +115,9 @@ def test_keys_come_due_in_the_order_of_their_deadlines() -> None:
     queue.schedule("late", 3.0)
     queue.schedule("early", 1.0)
     queue.schedule("middle", 2.0)
+    assert sorted(queue) == ["early", "late", "middle"]
     assert queue.due(2.5) == ["early", "middle"]
+    assert list(queue) == ["late"]
     assert queue.next_deadline == 3.0
 
 

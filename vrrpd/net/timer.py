@@ -13,7 +13,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from itertools import count
 from typing import Final, Generic, TypeVar
 
@@ -125,6 +125,10 @@ class DeadlineQueue(Generic[Key]):
 
     def __len__(self) -> int:
         return len(self._deadlines)
+
+    def __iter__(self) -> Iterator[Key]:
+        """The keys that have a deadline, in no order that means anything."""
+        return iter(self._deadlines)
 
     def schedule(self, key: Key, deadline: float | None) -> None:
         """Moves the key's deadline, or takes the key out (None)."""
