@@ -19,10 +19,12 @@ from vrrpd.protocol.datagram import IPAddress
 from vrrpd.rounds import Round, Rounds
 from vrrpd.runner import Runner
 
-TAKEOVER_LEAD: Final = 0.001
+TAKEOVER_LEAD: Final = 0.002
 """Seconds before a takeover at which the daemon wakes, to rehearse it and to listen until the very moment: a processor
 that sleeps needs a tenth of a millisecond and more to get going. Longer, and the scheduler would take us for one of
 those who use much. Nothing of this happens while a master is heard."""
+LONGEST_REHEARSAL: Final = 0.001
+"""Seconds that the first rehearsal before a takeover may take: it meets cold caches."""
 DECISION_LEAD: Final = 0.0005
 """Seconds before a takeover at which it is decided, at most."""
 LONGEST_TURN: Final = 0.005
@@ -231,24 +233,27 @@ class Agenda:
     def _on_timer(self) -> None:
         self._timer.acknowledge()
         end = self._clock() + LONGEST_TURN
-        rehearsed = False
+        takes = LONGEST_REHEARSAL
         while self._clock() < end and self.takeover_is_near():
             self._drain_all()
-            if not rehearsed:
-                self._rehearse()
-                rehearsed = True
-            self._take_over()
+            takes = self._rehearse(takes)
+            self._take_over(min(DECISION_LEAD, 2 * takes))
         self._expire()
         self._settle()
 
-    def _rehearse(self) -> None:
-        """Plays a takeover like the one that is next, if there is time for it."""
-        first = self._queue.first
-        if first is not None and first[1] - self._clock() > DECISION_LEAD and self.rehearsal is not None:
-            self.rehearsal.play()
+    def _rehearse(self, takes: float) -> float:
+        """Plays a takeover like the one that is next, if there is time for what it takes; returns what it took.
 
-    def _take_over(self) -> None:
-        """Lets the routers that are about to take over decide so just before it is time, and act when it is.
+        Again and again, until it is time for the decision: a cache that was warm a millisecond ago may be cold.
+        """
+        begun, first = self._clock(), self._queue.first
+        if first is None or self.rehearsal is None or first[1] - min(DECISION_LEAD, 2 * takes) - begun < takes:
+            return takes
+        self.rehearsal.play()
+        return self._clock() - begun
+
+    def _take_over(self, lead: float) -> None:
+        """Lets the routers that take over within ``lead`` seconds decide so before it is time, and act when it is.
 
         What takes long, here, is to decide: then the code runs for the first time in a long while. It is taken no
         earlier than a router of the next higher priority would be heard.
@@ -257,7 +262,7 @@ class Agenda:
         if first is None or isinstance(first[0], Round):
             return
         self._rests.clear()
-        ahead = min(DECISION_LEAD, first[0].router.skew_step)
+        ahead = min(lead, first[0].router.skew_step)
         moment = now = self._clock()
         for runner in self._queue.due(now + ahead, ROUTERS_PER_BATCH):
             deadline = runner.deadline
