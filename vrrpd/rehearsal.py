@@ -3,7 +3,7 @@
 A BACKUP runs the code that makes it MASTER once in months. Its instructions and its data are then in no cache of the
 processor, and the first time takes five times as long as the second. So while the daemon waits for a deadline that is
 a millisecond or two away, it plays the takeover with a router of its own that nobody hears of: the same code, the same
-configuration, a batch that is thrown away. The kernel is in on it (``net.practice``).
+configuration, the same calls, which come to nothing (``net.practice``).
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from vrrpd.config.model import VirtualRouterConfig
-from vrrpd.net.dataplane import LinuxDataplane
 from vrrpd.net.interfaces import InterfaceTable
-from vrrpd.net.practice import PracticeCalls
+from vrrpd.net.practice import PracticeDataplane
 from vrrpd.protocol.actions import Notice, StateChanged
 from vrrpd.protocol.datagram import IPAddress
 from vrrpd.protocol.discard import Discard
@@ -43,17 +42,14 @@ class Rehearsal:
         self._config = replace(config, addresses=config.addresses[:1], excluded_addresses=())
         self._table = table
         self._where = self._look()
-        self._stage = LinuxDataplane(table, clock)
-        port = self._stage.port(self._config, lambda address, error: None)
-        port.bind()
-        self._runner = Runner(runner_settings(self._config), port, _Audience(), clock)
-        virtual = config.addresses[0]
-        # Any address will do: nothing is sent.
-        self._runner.deliver(SourceChanged(virtual.address))
-        self._calls: PracticeCalls | None = None
-        index, source = self._where
-        if index is not None and source is not None and config.multicast_group is not None:
-            self._calls = PracticeCalls(virtual, config.interface, index, source, config.multicast_group)
+        self._stage = PracticeDataplane(table, clock)
+        self._port = self._stage.port(self._config, lambda address, error: None)
+        self._port.bind()
+        _, source = self._where
+        self._port.use_source(source)
+        self._runner = Runner(runner_settings(self._config), self._port, _Audience(), clock)
+        # Without an address of its own any other will do: nothing is sent.
+        self._runner.deliver(SourceChanged(config.addresses[0].address if source is None else source))
 
     @property
     def is_current(self) -> bool:
@@ -73,14 +69,12 @@ class Rehearsal:
         deadline = self._runner.deadline
         if deadline is not None:
             self._runner.expire(deadline)
+        self._stage.flush()
         self._runner.deliver(Shutdown("rehearsed"))
         self._stage.discard()
-        if self._calls is not None:
-            self._calls.make()
 
     def close(self) -> None:
-        """Closes its socket; nothing is sent."""
+        """Closes its sockets; nothing is sent."""
         self._stage.discard()
+        self._port.close()
         self._stage.close()
-        if self._calls is not None:
-            self._calls.close()

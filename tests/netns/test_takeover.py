@@ -4,46 +4,66 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections import Counter
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 import pytest
 
+from tests.config.reading import read
 from tests.netns.daemons import Daemons, check, instance, script
 from tests.netns.test_command_line import setpriv
 from vrrpd.config.model import VirtualAddress
 from vrrpd.lab import Bridge, Host, wait_until
-from vrrpd.net.netlink import AddressWriter, encode_invalid
-from vrrpd.net.practice import PracticeCalls
+from vrrpd.net.interfaces import InterfaceTable
+from vrrpd.net.netlink import AddressWriter, InterfaceMonitor, encode_invalid
+from vrrpd.net.practice import PracticeDataplane
 from vrrpd.protocol.datagram import IPAddress
+from vrrpd.rehearsal import Rehearsal
 
 pytestmark = pytest.mark.netns
 
-PRACTISED = {
-    4: ("192.0.2.1", "192.0.2.100", "224.0.0.18"),
-    6: ("2001:db8::1", "2001:db8::100", "ff02::12"),
-}
+PRACTISED = {4: "192.0.2.100", 6: "2001:db8::100"}
 
 
 @pytest.mark.parametrize("family", [4, 6])
 def test_practice_changes_nothing_and_nothing_of_it_leaves_the_host(lan: Bridge, r1: Host, family: int) -> None:
-    source, vip, group = (make(text) for make, text in zip([_address] * 3, PRACTISED[family], strict=True))
-    virtual = VirtualAddress(vip, 24, "eth0")
+    vip = PRACTISED[family]
+    config = read(instance(addresses=[vip])).routers[0]
     before = r1.addresses("eth0"), r1.addresses("lo")
     capture = lan.capture(everything=True)
+    refusals: list[tuple[str, str]] = []
     with r1.inside():
-        calls = PracticeCalls(virtual, "eth0", socket.if_nametoindex("eth0"), source, group)
+        monitor = InterfaceMonitor()
+        table = InterfaceTable()
+        monitor.watch(None)
+        table.replace(*monitor.snapshot())
+        stage = PracticeDataplane(table, time.monotonic)
+        port = stage.port(config, lambda address, error: refusals.append((str(address), error)))
+        port.bind()
+        assert port.use_source(_address("192.0.2.1" if family == 4 else "2001:db8::1")) is None
         for _ in range(3):
-            calls.make()
-        calls.close()
+            port.send(b"\x31 an advertisement", _address("224.0.0.18" if family == 4 else "ff02::12"))
+            port.install(None)
+            port.announce(2, None)
+            stage.flush()
+        port.close()
+        stage.close()
+        rehearsal = Rehearsal(config, table, time.monotonic)
+        for _ in range(3):
+            rehearsal.play()
+        rehearsal.close()
+        monitor.close()
+    assert refusals == [(vip, "Invalid argument")] * 3, "the requests were made"
+    assert not port.installed
     # What was sent before it has been captured before it.
     last = bytes.fromhex("ffffffffffff020000000001") + b"\x88\xb6" + bytes(46)
     r1.send_frame(last)
     wait_until(lambda: any(frame.data[12:14] == b"\x88\xb6" for frame in capture.frames), what="the last frame")
     assert not any(frame.data[12:14] == b"\x88\xb5" for frame in capture.frames)
     assert not capture.advertisements()
-    assert not capture.announcements(str(vip))
+    assert not capture.announcements(vip)
     assert (r1.addresses("eth0"), r1.addresses("lo")) == before
 
 

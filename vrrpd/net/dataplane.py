@@ -22,7 +22,7 @@ from typing import Final, TypeAlias
 
 from vrrpd.config.model import AnnouncementPolicy, Family, VirtualAddress, VirtualRouterConfig
 from vrrpd.net.announce import FrameSender, Pacer, announcement
-from vrrpd.net.interfaces import InterfaceTable, lost_with
+from vrrpd.net.interfaces import Interface, InterfaceTable, lost_with
 from vrrpd.net.netlink import (
     AddressWriter,
     encode_install,
@@ -52,7 +52,7 @@ _GONE: Final = frozenset({errno.EADDRNOTAVAIL, errno.ENODEV})
 
 
 @dataclass(frozen=True, slots=True)
-class _Prepared:
+class PreparedAddress:
     """One virtual address, ready for the kernel."""
 
     virtual: VirtualAddress
@@ -84,7 +84,7 @@ class _Everything:
 
     messages: tuple[bytes, ...]
     pending: tuple[_Pending, ...]
-    prepared: tuple[_Prepared, ...]
+    prepared: tuple[PreparedAddress, ...]
     addresses: frozenset[IPAddress]
     places: frozenset[tuple[str, IPAddress]]
 
@@ -101,8 +101,8 @@ class LinuxDataplane:
         self._advertisements: dict[Transmitter, list[_Sent]] = {}
         self._unsent: set[RouterPort] = set()
         """Whose last advertisement was refused."""
-        self._frames: list[_Prepared] = []
-        self._repeats: deque[_Prepared] = deque()
+        self._frames: list[PreparedAddress] = []
+        self._repeats: deque[PreparedAddress] = deque()
         self.installed: set[tuple[str, IPAddress]] = set()
         """(device, address) of everything that any router of this daemon has put somewhere."""
         self._senders: dict[int, FrameSender] = {}
@@ -210,6 +210,21 @@ class LinuxDataplane:
             with suppress(OSError):  # tried again, and told, when there is something to announce
                 self._senders[index] = FrameSender(index)
 
+    def prepare_address(self, virtual: VirtualAddress, interface: Interface) -> PreparedAddress:
+        """Builds what the kernel will be asked for about one address."""
+        announced = interface.arp and len(interface.mac) == 6
+        if announced:
+            self.open_sender(interface.index)
+        frame = announcement(interface.mac, virtual.address) if announced else None
+        return PreparedAddress(
+            virtual=virtual,
+            index=interface.index,
+            install=encode_install(virtual, interface.index),
+            withdraw=encode_withdraw(virtual, interface.index),
+            frame=frame,
+            outgoing=None if frame is None else OutgoingMessage(frame),
+        )
+
     def forget_interface(self, index: int) -> None:
         """Closes what belongs to an interface that is gone."""
         if sender := self._senders.pop(index, None):
@@ -234,7 +249,7 @@ class LinuxDataplane:
             waiting = self._advertisements[transmitter] = []
         waiting.append((port, message))
 
-    def queue_frames(self, chosen: Sequence[_Prepared], repeat: int, policy: AnnouncementPolicy) -> None:
+    def queue_frames(self, chosen: Sequence[PreparedAddress], repeat: int, policy: AnnouncementPolicy) -> None:
         """Adds ``repeat`` announcements of each address to the batch, or to the queues of those who have to wait."""
         at_once, paced = chosen, []
         if policy.garp_interval > 0 or policy.gna_interval > 0:
@@ -248,7 +263,7 @@ class LinuxDataplane:
             for prepared in paced:
                 self._pace(prepared, _pace(prepared, policy))
 
-    def _pace(self, prepared: _Prepared, interval: float) -> None:
+    def _pace(self, prepared: PreparedAddress, interval: float) -> None:
         address = prepared.virtual.address
         key = (prepared.index, _family(address))
         pacer = self._pacers.get(key)
@@ -257,7 +272,7 @@ class LinuxDataplane:
         assert prepared.outgoing is not None
         pacer.add(address, prepared.outgoing)
 
-    def cancel_frames(self, going: list[_Prepared]) -> None:
+    def cancel_frames(self, going: list[PreparedAddress]) -> None:
         """Drops the announcements of these addresses that are still waiting."""
         gone = {(prepared.index, prepared.frame) for prepared in going}
         if self._frames:
@@ -273,9 +288,13 @@ class LinuxDataplane:
         """The sending socket of all routers with this interface, source and hop limit; raises ``OSError``."""
         transmitter = self._transmitters.get(key)
         if transmitter is None:
-            transmitter = self._transmitters[key] = Transmitter(interface, *key)
+            transmitter = self._transmitters[key] = self.open_transmitter(interface, *key)
         self._users[key] += 1
         return transmitter
+
+    def open_transmitter(self, interface: str, index: int, source: IPAddress, hop_limit: int) -> Transmitter:
+        """Opens a sending socket; raises ``OSError``."""
+        return Transmitter(interface, index, source, hop_limit)
 
     def release(self, key: _TransmitterKey) -> None:
         """Gives a sending socket back; what was collected for it is sent before the last user's is closed."""
@@ -285,7 +304,7 @@ class LinuxDataplane:
             del self._users[key]
             self._transmitters.pop(key).close()
 
-    def _send_frames_of(self, frames: list[_Prepared], start: int, done: list[_Pending | None]) -> int:
+    def _send_frames_of(self, frames: list[PreparedAddress], start: int, done: list[_Pending | None]) -> int:
         """Sends the announcements from ``start`` on as far as their addresses are there; returns where to go on."""
         installed = {entry.address for entry in done if entry is not None}
         end = start
@@ -294,7 +313,7 @@ class LinuxDataplane:
         self._send_frames(frames[start:end])
         return end
 
-    def _send_frames(self, frames: list[_Prepared]) -> None:
+    def _send_frames(self, frames: list[PreparedAddress]) -> None:
         by_interface: dict[int, list[OutgoingMessage]] = {}
         for prepared in frames:
             if prepared.outgoing is not None:
@@ -350,7 +369,7 @@ class RouterPort:
         self._shared = shared
         self._table = table
         self._on_refused = on_refused
-        self._prepared: dict[IPAddress, _Prepared] = {}
+        self._prepared: dict[IPAddress, PreparedAddress] = {}
         self._everything = _Everything((), (), (), frozenset(), frozenset())
         self._bound_to: tuple[object, ...] = ()
         self._transmitter: Transmitter | None = None
@@ -388,18 +407,7 @@ class RouterPort:
             interface = interfaces[virtual.device]
             if interface is None:
                 continue
-            announced = interface.arp and len(interface.mac) == 6
-            if announced:
-                self._shared.open_sender(interface.index)
-            frame = announcement(interface.mac, virtual.address) if announced else None
-            self._prepared[virtual.address] = _Prepared(
-                virtual=virtual,
-                index=interface.index,
-                install=encode_install(virtual, interface.index),
-                withdraw=encode_withdraw(virtual, interface.index),
-                frame=frame,
-                outgoing=None if frame is None else OutgoingMessage(frame),
-            )
+            self._prepared[virtual.address] = self._shared.prepare_address(virtual, interface)
         prepared_all = tuple(self._prepared.values())
         self._everything = _Everything(
             messages=tuple(prepared.install for prepared in prepared_all),
@@ -544,7 +552,7 @@ class RouterPort:
 
     def announce(self, repeat: int, only: frozenset[IPAddress] | None) -> None:
         """Adds ``repeat`` rounds of announcements to the batch."""
-        chosen: Sequence[_Prepared] = self._everything.prepared
+        chosen: Sequence[PreparedAddress] = self._everything.prepared
         if only is not None:
             chosen = [prepared for prepared in chosen if prepared.virtual.address in only]
         self._shared.queue_frames(chosen, repeat, self.config.announcements)
@@ -582,7 +590,7 @@ class RouterPort:
         _log.warning("(%s) cannot give %s a lifetime: %s; withdrawing it", self.config.name, address, os.strerror(code))
         self._shared.queue_message(prepared.withdraw, _Pending(self, address, installs=False))
 
-    def _note(self, prepared: _Prepared, installed: bool) -> None:
+    def _note(self, prepared: PreparedAddress, installed: bool) -> None:
         address, where = prepared.virtual.address, (prepared.virtual.device, prepared.virtual.address)
         if installed:
             self.installed.add(address)
@@ -603,12 +611,12 @@ class RouterPort:
             for entry in self._table.addresses(virtual.device)
         )
 
-    def _is_ours(self, prepared: _Prepared) -> bool:
+    def _is_ours(self, prepared: PreparedAddress) -> bool:
         virtual = prepared.virtual
         entries = self._table.entries(virtual.device, virtual.address)
         return any(entry.ours and entry.prefix_length == virtual.prefix_length for entry in entries)
 
-    def _restore_neighbours(self, going: list[_Prepared]) -> None:
+    def _restore_neighbours(self, going: list[PreparedAddress]) -> None:
         """Puts back what the kernel deletes along with a primary address where promote_secondaries is off.
 
         That is the node's own addresses and other routers' virtual ones, but none that we are taking off ourselves.
@@ -631,5 +639,5 @@ def _family(address: IPAddress) -> Family:
     return 4 if address.version == 4 else 6
 
 
-def _pace(prepared: _Prepared, policy: AnnouncementPolicy) -> float:
+def _pace(prepared: PreparedAddress, policy: AnnouncementPolicy) -> float:
     return policy.garp_interval if prepared.virtual.address.version == 4 else policy.gna_interval

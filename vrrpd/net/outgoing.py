@@ -74,7 +74,7 @@ class OutgoingBatch:
         return _send_array(descriptor, ctypes.addressof(self._array), len(self._messages))
 
 
-def send_all(descriptor: int, messages: Sequence[OutgoingMessage]) -> list[SendError]:
+def send_all(descriptor: int, messages: Sequence[OutgoingMessage], flags: int = 0) -> list[SendError]:
     """Sends all of them, in order, without waiting, and returns those that the kernel refused. Never raises.
 
     A refused one does not stop those behind it, except where the queue is full: then the rest is refused alike.
@@ -84,17 +84,17 @@ def send_all(descriptor: int, messages: Sequence[OutgoingMessage]) -> list[SendE
         chunk = messages[start : start + MESSAGES_PER_CALL]
         headers = b"".join([message.header for message in chunk])
         _array_view[: len(headers)] = headers
-        for error in _send_array(descriptor, _array_address, len(chunk)):
+        for error in _send_array(descriptor, _array_address, len(chunk), flags):
             errors.append(SendError(start + error.position, error.errno))
     return errors
 
 
-def _send_array(descriptor: int, address: int, count: int) -> list[SendError]:
+def _send_array(descriptor: int, address: int, count: int, flags: int = 0) -> list[SendError]:
     """Sends ``count`` messages whose headers are at ``address``."""
     errors: list[SendError] = []
     done = 0
     while done < count:
-        sent: int = sendmmsg(descriptor, address + done * HEADER_SIZE, count - done, 0)
+        sent: int = sendmmsg(descriptor, address + done * HEADER_SIZE, count - done, flags)
         if sent > 0:
             done += sent
             continue

@@ -1,22 +1,23 @@
-"""System calls that come to nothing, to have the kernel's code in the processor's caches when it counts.
+"""A dataplane whose calls come to nothing, to have its code and the kernel's in the processor's caches when it counts.
 
-A takeover is three calls: advertisements on a raw socket, addresses by netlink, frames on a packet socket. Each has a
-counterpart here that goes a good part of the way through the kernel and changes nothing: a datagram that only looks for
-its way (MSG_PROBE), a request that is invalid in its last field, a frame on the loopback interface that no protocol
-claims. (A hop limit of 0 would not do: Linux lets such a datagram out.)
+A takeover is three calls: advertisements on a raw socket, addresses by netlink, frames on a packet socket. Here the
+same code makes the same calls, each of which goes a good part of the way through the kernel and changes nothing: a
+datagram that only looks for its way (MSG_PROBE), a request that is invalid in its last field, a frame on the loopback
+interface that no protocol claims. (A hop limit of 0 would not do: Linux lets such a datagram out.)
 Nothing of it is seen by anybody on the network.
 """
 
 from __future__ import annotations
 
 import struct
-from contextlib import suppress
+from collections.abc import Sequence
 from typing import Final
 
 from vrrpd.config.model import VirtualAddress
-from vrrpd.net.announce import FrameSender
-from vrrpd.net.netlink import AddressWriter, encode_invalid
-from vrrpd.net.outgoing import OutgoingMessage
+from vrrpd.net.dataplane import LinuxDataplane, PreparedAddress
+from vrrpd.net.interfaces import Interface
+from vrrpd.net.netlink import encode_invalid
+from vrrpd.net.outgoing import OutgoingMessage, SendError
 from vrrpd.net.sockets import Transmitter
 from vrrpd.protocol.datagram import IPAddress
 
@@ -26,35 +27,32 @@ _UNCLAIMED: Final = struct.pack("!6s6sH28x", b"\0" * 6, b"\0" * 6, 0x88B5)
 """An Ethernet frame of the type that IEEE 802 sets aside for local experiments."""
 
 
-class PracticeCalls:
-    """One of each; what the kernel has no socket for is left out."""
+class PracticeDataplane(LinuxDataplane):
+    """Sends, installs and announces nothing, by all the code that would do it."""
 
-    def __init__(
-        self, virtual: VirtualAddress, interface: str, index: int, source: IPAddress, group: IPAddress
-    ) -> None:
-        self._writer = AddressWriter()
-        self._requests = [encode_invalid(virtual, index)]
-        self._frames = [OutgoingMessage(_UNCLAIMED)]
-        self._group = group
-        self._sender: FrameSender | None = None
-        self._transmitter: Transmitter | None = None
-        with suppress(OSError):
-            self._sender = FrameSender(_LOOPBACK_INDEX)
-        with suppress(OSError):
-            self._transmitter = Transmitter(interface, index, source)
+    def prepare_address(self, virtual: VirtualAddress, interface: Interface) -> PreparedAddress:
+        """Builds a request that is refused, and a frame that nobody takes."""
+        self.open_sender(_LOOPBACK_INDEX)
+        invalid = encode_invalid(virtual, interface.index)
+        return PreparedAddress(virtual, _LOOPBACK_INDEX, invalid, invalid, _UNCLAIMED, OutgoingMessage(_UNCLAIMED))
 
-    def make(self) -> None:
-        """Makes each call once."""
-        if self._transmitter is not None:
-            self._transmitter.probe(self._group)
-        self._writer.submit(self._requests)
-        if self._sender is not None:
-            self._sender.send(self._frames)
+    def open_transmitter(self, interface: str, index: int, source: IPAddress, hop_limit: int) -> Transmitter:
+        """Opens a socket that only looks for the way of what it is given."""
+        return _PracticeTransmitter(interface, index, source, hop_limit)
 
-    def close(self) -> None:
-        """Closes the sockets."""
-        self._writer.close()
-        if self._sender is not None:
-            self._sender.close()
-        if self._transmitter is not None:
-            self._transmitter.close()
+
+class _PracticeTransmitter(Transmitter):
+    def __init__(self, interface: str, index: int, source: IPAddress, hop_limit: int) -> None:
+        super().__init__(interface, index, source, hop_limit)
+        self._empty: dict[IPAddress | None, OutgoingMessage] = {}
+
+    def send(self, messages: Sequence[OutgoingMessage]) -> list[SendError]:
+        """Probes the ways of these messages; whatever comes of it."""
+        probes = []
+        for message in messages:
+            probe = self._empty.get(message.destination)
+            if probe is None:
+                probe = self._empty[message.destination] = OutgoingMessage(b"", message.destination)
+            probes.append(probe)
+        self.probe(probes)
+        return []

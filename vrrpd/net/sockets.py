@@ -400,11 +400,9 @@ class Transmitter:
         """The same for a batch that was laid out before."""
         return batch.send(self._socket.fileno())
 
-    def probe(self, destination: IPAddress) -> None:
-        """Has the kernel find the way to a destination, and send nothing."""
-        with suppress(OSError):
-            flags = socket.MSG_CONFIRM | _MSG_PROBE
-            self._socket.sendto(b"", flags, self._socket_address(destination))
+    def probe(self, messages: Sequence[OutgoingMessage]) -> list[SendError]:
+        """Has the kernel find the way for empty messages, and send nothing. One with content would be sent."""
+        return send_all(self._socket.fileno(), messages, socket.MSG_CONFIRM | _MSG_PROBE)
 
     def close(self) -> None:
         """Closes the socket; again is harmless."""
