@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,17 +28,31 @@ TIMES = (
 
 
 class TimedRecorder(Recorder):
-    """Writes down when each line was written, too."""
+    """Writes down when each advertisement was sent, or lays it out for a volley while one is made."""
+
+    volley: Volley | None = None
 
     def send(self, message: bytes, destination: object) -> None:
-        self.lines.append(f"{self.now}: priority {message[2]}")
+        if self.volley is not None:
+            self.volley.laid_out.append((self, message))
+        else:
+            self.lines.append(f"{self.now}: priority {message[2]}")
 
 
-@dataclass
 class Volley:
-    """Sends by asking for everything once more."""
+    """Sends what it was made of, as the real one does: who has joined or left since makes no difference to it."""
 
-    send: Callable[[], None]
+    def __init__(self, recorders: list[TimedRecorder], ask: Callable[[], None]) -> None:
+        self.laid_out: list[tuple[TimedRecorder, bytes]] = []
+        for recorder in recorders:
+            recorder.volley = self
+        ask()
+        for recorder in recorders:
+            recorder.volley = None
+
+    def send(self) -> None:
+        for recorder, message in self.laid_out:
+            recorder.send(message, None)
 
 
 class Host:
@@ -46,8 +61,8 @@ class Host:
     def __init__(self, in_rounds: bool) -> None:
         self.now = 0.0
         self.queue: DeadlineQueue[Runner | Round] = DeadlineQueue()
-        self.rounds = Rounds(Volley, self.schedule) if in_rounds else None
         self.recorders = [TimedRecorder() for _ in TIMES]
+        self.rounds = Rounds(partial(Volley, self.recorders), self.schedule) if in_rounds else None
         self.runners = [
             Runner(settings(times), recorder, recorder, recorder.clock)
             for recorder, times in zip(self.recorders, TIMES, strict=True)

@@ -12,10 +12,12 @@ ROUTER: Final = "vrrpd/protocol/router.py"
 TIMING: Final = "vrrpd/protocol/timing.py"
 PACKET: Final = "vrrpd/protocol/packet.py"
 RUNNER: Final = "vrrpd/runner.py"
+ROUNDS: Final = "vrrpd/rounds.py"
 
 SIMULATION: Final = "tests/simulation/test_simulation.py::test_one_rightful_master_serves_once_the_network_is_whole"
 BACKUP_TESTS: Final = "tests/protocol/test_backup.py"
 MASTER_TESTS: Final = "tests/protocol/test_master.py"
+ROUND_TESTS: Final = "tests/test_rounds.py"
 STORIES: Final = "tests/simulation/test_scenarios.py"
 LAN_STORIES: Final = "tests/simulation/test_stories.py"
 
@@ -314,5 +316,48 @@ MUTANTS: Final = (
         "if arrival is None or self.state is StateName.MASTER else arrival",
         "if arrival is None else arrival",
         ("tests/test_runner.py",),
+    ),
+    # -- rounds.py
+    Mutant(
+        "a late round hurries on as if nothing had happened",
+        ROUNDS,
+        "        if due <= now:",
+        "        if False:",
+        (ROUND_TESTS,),
+    ),
+    Mutant(
+        "who has left a round is still sent for",
+        ROUNDS,
+        "        del self.members[runner]\n        self._volley = None",
+        "        del self.members[runner]",
+        (ROUND_TESTS,),
+    ),
+    Mutant(
+        "what a round has sent is never booked",
+        RUNNER,
+        "            self._router.advertised_again(advertising.next_advertisements)",
+        "            pass",
+        (ROUND_TESTS,),
+    ),
+    Mutant(
+        "an event leaves a router in its round",
+        RUNNER,
+        "        self.leave_round()\n        self.forget_familiar()",
+        "        self.forget_familiar()",
+        (ROUND_TESTS,),
+    ),
+    Mutant(
+        "a round forgets what it has sent",
+        ROUNDS,
+        "        self.beats += 1\n",
+        "",
+        (ROUND_TESTS,),
+    ),
+    Mutant(
+        "a round runs at its own pace",
+        ROUNDS,
+        "        self.next_advertisements = due\n",
+        "        self.next_advertisements = now + self._interval\n",
+        (ROUND_TESTS,),
     ),
 )
