@@ -138,7 +138,8 @@ class Story(ABC):
 
     def act(self, probe: Probe, event: str, successor: str, action: Callable[[], object], limit: Limit) -> None:
         """Do something to a router and measure until the traffic goes by ``successor``."""
-        seen, since_ns = len(probe.gaps), time.time_ns()
+        # A silence that lasts may become a part of the outage.
+        seen, since_ns = sum(gap.end_ns is not None for gap in probe.gaps), time.time_ns()
         self.say(event)
         action()
         missed_ms = self.wait_for_traffic(probe, seen, successor, since_ns)
