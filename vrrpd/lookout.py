@@ -26,7 +26,7 @@ from typing import Any, Final, TypeAlias
 from vrrpd.config.model import Family
 from vrrpd.conflicts import HARMLESS, OF_DISCARDS, Conflict, ConflictKind, ConflictLedger
 from vrrpd.logs import RepeatLimiter
-from vrrpd.net.interfaces import Interface, InterfaceTable
+from vrrpd.net.interfaces import InterfaceTable
 from vrrpd.net.watch import AddressWatch, Sighting, hardware_addresses
 from vrrpd.protocol.actions import Notice, NoticeKind, StateName
 from vrrpd.protocol.datagram import IPAddress
@@ -123,8 +123,6 @@ class Lookout:
         self._limiter = RepeatLimiter(clock)
         self.ledger = ConflictLedger(clock, self._began, self._ended)
         self._watched: dict[_WatchKey, _Watched] = {}
-        self._idle: dict[_WatchKey, AddressWatch] = {}
-        """Watches that hear nothing now."""
         self._problems: dict[_WatchKey, str] = {}
         self._suspects: dict[tuple[_WatchKey, IPAddress], float] = {}
         """When each suspected address was last named by somebody else."""
@@ -297,7 +295,7 @@ class Lookout:
             self._call_later("watches", max(0.05, max(young) + 0.01), self._follow)
 
     def _watch(self, key: _WatchKey, holders: dict[IPAddress, RouterUnit]) -> None:
-        name = key[0]
+        name, family = key
         interface = self._table.interface(name)
         if interface is None or not interface.arp or len(interface.mac) != 6:
             self._unwatch(key)
@@ -309,15 +307,13 @@ class Lookout:
         addresses = frozenset(holders)
         try:
             if watched is None:
-                watched = self._watched[key] = _Watched(self._open_watch(key, interface), {})
+                watched = self._watched[key] = _Watched(AddressWatch(interface.index, family, interface.mac), {})
                 self._loop.add_reader(watched.watch.fileno(), self._on_frames, key)
             new = addresses - watched.watch.addresses
             if addresses != watched.watch.addresses:
                 watched.watch.watch(addresses)
         except OSError as error:
             self._unwatch(key)
-            if broken := self._idle.pop(key, None):
-                broken.close()
             problem = error.strerror or str(error)
             if self._problems.get(key) != problem:
                 self._problems[key] = problem
@@ -332,18 +328,7 @@ class Lookout:
         watched = self._watched.pop(key, None)
         if watched is not None:
             self._loop.remove_reader(watched.watch.fileno())
-            # Kept for the next time: to close it would take ten milliseconds in which advertisements are due.
-            watched.watch.leave()
-            self._idle[key] = watched.watch
-
-    def _open_watch(self, key: _WatchKey, interface: Interface) -> AddressWatch:
-        """The watch of an earlier time, if the interface is still the same one, or a new one."""
-        idle = self._idle.pop(key, None)
-        if idle is not None:
-            if (idle.index, idle.mac) == (interface.index, interface.mac):
-                return idle
-            idle.close()
-        return AddressWatch(interface.index, key[1], interface.mac)
+            watched.watch.close()
 
     def _end_unwatched(self) -> None:
         held = {(unit.key, address) for watched in self._watched.values() for address, unit in watched.holders.items()}

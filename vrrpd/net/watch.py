@@ -12,7 +12,6 @@ import fcntl
 import socket
 import struct
 from collections.abc import Collection
-from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final, Literal
@@ -212,12 +211,6 @@ class AddressWatch:
         """Hears from now on of these addresses and no others."""
         self.addresses = addresses
         self.listen()
-
-    def leave(self) -> None:
-        """Hears of no address any more, until ``watch``."""
-        self.addresses = frozenset()
-        with suppress(OSError):
-            self.mute()
 
     def listen(self) -> None:
         """Hears again of the addresses that are watched."""
