@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Callable
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -188,15 +189,23 @@ def test_a_changed_hardware_address_is_announced_for_the_virtual_addresses(
 def test_a_virtual_address_that_somebody_removes_is_put_back_announced_and_counted_without_a_flap(
     lan: Bridge, r1: Host, daemons: Daemons
 ) -> None:
-    daemon = daemons.start(r1, instance("garp_master_delay 0") + instance(name="VI_6", addresses=VIP6))
+    capture = lan.capture()
+    quiet = "garp_master_delay 0"
+    daemon = daemons.start(r1, instance(quiet) + instance(quiet, name="VI_6", addresses=VIP6))
     usable_again(daemon, r1)
     daemon.wait_for_state("MASTER", "VI_6")
-    capture = lan.capture()
+
+    def five_of(address: str) -> Callable[[], bool]:
+        return lambda: len(capture.announcements(address)) == 5
+
+    wait_until(five_of(VIP), what="the gratuitous ARPs of the start")
+    wait_until(five_of(VIP6[1]), what="the unsolicited NAs of the start")
+    capture.clear()
     r1.remove_address("eth0", f"{VIP}/24")
-    wait_until(lambda: len(capture.announcements(VIP)) == 5, what="five gratuitous ARPs")
+    wait_until(five_of(VIP), what="five gratuitous ARPs")
     assert r1.has_address(VIP)
     r1.remove_address("eth0", f"{VIP6[1]}/128")
-    wait_until(lambda: len(capture.announcements(VIP6[1])) == 5, what="five unsolicited NAs")
+    wait_until(five_of(VIP6[1]), what="five unsolicited NAs")
     assert r1.has_address(VIP6[1])
     (_, advertisement), *_ = capture.announcements(VIP6[1])
     assert isinstance(advertisement, NeighbourAdvertisement)

@@ -13,7 +13,7 @@ from vrrpd.lab import Arp, Bridge, Capture, Host, wait_until
 pytestmark = pytest.mark.netns
 
 VIP, SECOND = "192.0.2.100", "192.0.2.101"
-BYSTANDER = instance(name="bystander", vrid=99, interval=0.1, addresses=["192.0.2.199"])
+BYSTANDER = instance("garp_master_delay 0", name="bystander", vrid=99, interval=0.1, addresses=["192.0.2.199"])
 
 
 @pytest.fixture
@@ -45,21 +45,23 @@ def untouched(daemon: Daemon, capture: Capture, name: str = "bystander", vrid: i
 
 @pytest.mark.counter_case("SHUT-5")
 def test_an_unchanged_file_touches_nothing(r1: Host, capture: Capture, daemons: Daemons) -> None:
-    daemon = start(daemons, r1, instance())
-    announced = len(capture.announcements())
+    daemon = start(daemons, r1, instance("garp_master_delay 0"))
+    # MASTER comes before the announcements that repeat the first one.
+    wait_until(lambda: len(capture.announcements()) == 10, what="five gratuitous ARPs for each address")
     for count in (1, 2, 3):
         answer = daemon.reload()
         assert answer["result"] == "done"
         assert answer["detail"] == ("0 virtual routers added, 0 removed, 0 restarted, 0 changed in place, 2 untouched")
         assert daemon.status()["reloads"]["count"] == count
     untouched(daemon, capture)
-    assert len(capture.announcements()) == announced
+    assert len(capture.announcements()) == 10
     assert daemon.log.count("STATE") == 4
 
 
 def test_addresses_come_and_go_in_place(r1: Host, capture: Capture, daemons: Daemons) -> None:
-    daemon = start(daemons, r1, instance(interval=0.1))
-    assert daemon.reload(instance(interval=0.1, addresses=[VIP + "/24", SECOND]) + BYSTANDER)["result"] == "done"
+    daemon = start(daemons, r1, instance("garp_master_delay 0", interval=0.1))
+    wider = instance("garp_master_delay 0", interval=0.1, addresses=[VIP + "/24", SECOND])
+    assert daemon.reload(wider + BYSTANDER)["result"] == "done"
     wait_until(lambda: r1.has_address(SECOND), what="the new address")
     capture.wait_for(lambda frame: len(capture.announcements(SECOND)) == 5, what="five gratuitous ARPs")
     assert len(capture.announcements(VIP)) == 5  # those of the start
