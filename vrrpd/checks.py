@@ -31,6 +31,9 @@ SocketAddress: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
 
 WAITING: Final = "waiting for the first result"
 """The reason of a check that has no result yet."""
+LEAST_KILLING_TIME: Final = 1.0
+"""Seconds, at least, after which a script that is over its time and still not dead counts as failed once more: what can
+be killed is dead a fifth of a second after its time."""
 
 
 class CheckState(Enum):
@@ -166,12 +169,21 @@ class _RunningCheck:
         """Runs the check once; an error of ours is a failed run too."""
         begun = self._loop.time()
         recorded = False
+        pause = max(self.check.interval, LEAST_KILLING_TIME)
+        again: asyncio.TimerHandle | None = None
 
         def time_is_over(result: ScriptResult) -> None:
             # The verdict does not wait until the script is dead; the next run does.
-            nonlocal recorded
+            nonlocal recorded, again
             recorded = True
             self._record(_Result(False, result.describe()), begun)
+            again = self._loop.call_later(pause, still_there, f"{result.describe()}; it cannot be killed")
+
+        def still_there(text: str) -> None:
+            # Where `fall` is 2 or more, the other failures would wait for a run that never begins.
+            nonlocal again
+            self._record(_Result(False, text), begun)
+            again = self._loop.call_later(pause, still_there, text)
 
         try:
             match self.check.probe:
@@ -183,6 +195,9 @@ class _RunningCheck:
         except Exception as error:
             logger.exception("check %s: the check itself failed", self.check.name)
             result = _Result(False, f"internal error: {error!r}")
+        finally:
+            if again is not None:
+                again.cancel()
         if not recorded:
             self._record(result, begun)
 

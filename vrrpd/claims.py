@@ -3,17 +3,26 @@
 A claim is a listening Unix socket with an abstract name. Such a name belongs to the network namespace, which is just
 the scope of an (interface, family, vrid), and the kernel drops it with the process, however that ends: there is no pid
 file to go stale and nothing to guess. Containers that share a network but not /run still see each other's claims.
+
+Anybody may take such a name, though. A claim counts only if who holds it could be a daemon: root, our own user, or a
+process that may send raw packets. One of anybody else's is told, and not minded.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import logging
 import os
 import socket
 import struct
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from vrrpd.config.model import VirtualRouterConfig
+from vrrpd.scripts import capabilities
+
+_log = logging.getLogger("vrrpd")
 
 _UCRED = struct.Struct("3i")
 
@@ -66,9 +75,18 @@ class Claims:
             claim.listen(1)
         except OSError as error:
             claim.close()
-            if error.errno == errno.EADDRINUSE:
-                raise ClaimedElsewhere(f"{what} is already run by {_holder(name)}") from None
-            raise
+            if error.errno != errno.EADDRINUSE:
+                raise
+            holder = _holder(name)
+            if holder is None or holder.could_be_a_daemon:
+                raise ClaimedElsewhere(f"{what} is already run by {holder or 'another process'}") from None
+            _log.warning(
+                "%s is claimed by %s, which can run no virtual router: going on without this lock; find out who does "
+                "that and why",
+                what,
+                holder,
+            )
+            return
         self._held[name] = claim
 
 
@@ -76,14 +94,50 @@ def _router_name(router: VirtualRouterConfig) -> str:
     return f"vrrpd/router/{router.interface}/ipv{router.family}/{router.vrid}"
 
 
-def _holder(name: str) -> str:
-    """Asks the kernel who listens on a claim: a process id, as seen from this pid namespace."""
+@dataclass(frozen=True, slots=True)
+class _Holder:
+    """The process that listens on a claim."""
+
+    pid: int
+    """As seen from this pid namespace; 0 for one of another."""
+    uid: int
+
+    def __str__(self) -> str:
+        who = f"process {self.pid}" if self.pid else "a process of another container"
+        return who if self.uid == os.geteuid() else f"{who} (user id {self.uid}, which is not ours: {os.geteuid()})"
+
+    @property
+    def could_be_a_daemon(self) -> bool:
+        """False for an ordinary user's process."""
+        if self.uid in (0, os.geteuid()):
+            return True
+        try:
+            return bool(self.pid and capabilities.read(f"/proc/{self.pid}/status")["CapEff"] & capabilities.NET_RAW)
+        except OSError:
+            return False  # It has ended.
+
+
+def _holder(name: str) -> _Holder | None:
+    """Asks the kernel who listens on a claim; None where that cannot be found out."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as probe:
         probe.setblocking(False)
         try:
             probe.connect(b"\0" + name.encode())
-            pid, uid, _ = _UCRED.unpack(probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+            return _Holder(*_UCRED.unpack(probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))[:2])
         except OSError:
-            return "another process"
-    who = f"process {pid}" if pid else "a process of another container"
-    return who if uid == os.geteuid() else f"{who} (user id {uid}, which is not ours: {os.geteuid()})"
+            return _holder_in_proc(name)
+
+
+def _holder_in_proc(name: str) -> _Holder | None:
+    """Looks through all processes for one that has the name and does not let anybody in."""
+    try:
+        with open("/proc/net/unix", encoding="utf-8", errors="replace") as sockets:
+            inodes = {f"socket:[{line.split()[6]}]" for line in sockets if line.rstrip("\n").endswith(f" @{name}")}
+        for pid in filter(str.isdecimal, os.listdir("/proc")):
+            with contextlib.suppress(OSError):
+                for descriptor in os.scandir(f"/proc/{pid}/fd"):
+                    if os.readlink(descriptor.path) in inodes:
+                        return _Holder(int(pid), os.stat(f"/proc/{pid}").st_uid)
+    except (OSError, IndexError):
+        pass
+    return None

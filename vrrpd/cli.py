@@ -205,15 +205,16 @@ def _run(options: argparse.Namespace) -> int:
             await Daemon(configuration, source.load, instance, keep_vips=options.keep_vips).run()
         finally:
             handler.detach()
+        # All is said and done. What an event loop and an interpreter do at their end takes another ten milliseconds, at
+        # the very moment at which a backup on the same host takes over, and keeps a successor waiting; and it waits for
+        # a thread that may be reading a configuration from a disk that does not answer.
+        os._exit(OK)
 
     try:
         asyncio.run(run())
     except (StartupError, ClaimedElsewhere) as error:
         log.error("%s", error)
-        return CANNOT_RUN
-    # All is said and done. What an interpreter does at its end takes another ten milliseconds, at the very moment at
-    # which a backup on the same host takes over, and keeps a successor waiting.
-    os._exit(OK)
+    return CANNOT_RUN
 
 
 def _status(options: argparse.Namespace) -> int:

@@ -525,10 +525,14 @@ class Daemon:
 
     async def _reload(self) -> None:
         """SIGHUP: parse, validate, compare, commit. A broken configuration changes nothing."""
+        if self._reloading.locked():
+            _log.warning("a reload is still going on: the next one follows it")
         async with self._reloading:
             self._supervisor.reloading()
-            await self._reload_once()
-            self._tell_ready()
+            try:
+                await self._reload_once()
+            finally:
+                self._tell_ready()
 
     async def _reload_once(self) -> None:
         try:
@@ -622,4 +626,9 @@ class Daemon:
     def _spawn(self, work: Any) -> None:
         task = self._loop.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("what was begun for a signal ended in an error of vrrpd's own", exc_info=error)

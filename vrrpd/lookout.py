@@ -420,6 +420,10 @@ class Lookout:
 
     def _mute(self, key: _WatchKey, watched: _Watched) -> None:
         watched.watch.mute()
+        for conflict in self.ledger:
+            if conflict.address in watched.holders and conflict.router == watched.holders[conflict.address].key:
+                # Nobody listens: that nothing is heard of it means nothing.
+                conflict.silence = MUTED_TIME + LEAST_SILENCE
         watched.floods += 1
         watched.muted = True
         if (held := self._limiter.allow(("flood", key))) is not None:

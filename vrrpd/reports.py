@@ -6,10 +6,12 @@ no log line and no script is older than the gratuitous ARP, nor in the way of an
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from typing import Final
 
 from vrrpd.journal import Journal
 from vrrpd.lookout import Lookout
@@ -20,6 +22,12 @@ from vrrpd.protocol.discard import Discard
 from vrrpd.protocol.events import FaultKind
 from vrrpd.runner import Runner
 from vrrpd.unit import RouterUnit
+
+_log = logging.getLogger("vrrpd")
+
+MOST_WAITING: Final = 1000
+"""What waits to be told at which further remarks are only counted: a flood of packets must fill no memory, and keep no
+change of state from being told."""
 
 
 class Reports:
@@ -33,6 +41,7 @@ class Reports:
         self._lookout = lookout
         self._unit_of = unit_of
         self._waiting: deque[Callable[[], None]] = deque()
+        self._left_out = 0
 
     def __len__(self) -> int:
         """How many wait to be told."""
@@ -42,13 +51,22 @@ class Reports:
         """Writes and starts what has been collected, in order, at most ``limit`` of them."""
         for _ in range(min(limit, len(self._waiting))):
             self._waiting.popleft()()
+        if self._left_out and not self._waiting:
+            left_out, self._left_out = self._left_out, 0
+            _log.warning("%d remarks are left out of the log: more happens than can be told", left_out)
 
     def state_changed(self, runner: Runner, change: StateChanged) -> None:
         """Has a change of state logged and the notify scripts started."""
         self._waiting.append(partial(self._tell_change, self._unit_of(runner), change))
 
     def noticed(self, runner: Runner, notice: Notice) -> None:
-        """Has a notice logged and the script that belongs to it started."""
+        """Has a notice logged and the script that belongs to it started.
+
+        Where too much waits already it is left out: the runner has counted it.
+        """
+        if len(self._waiting) >= MOST_WAITING and notice.kind is not NoticeKind.FAULTS_CHANGED:
+            self._left_out += 1
+            return
         self._waiting.append(partial(self._tell_notice, self._unit_of(runner), notice))
 
     def discarded(self, runner: Runner, source: IPAddress, discard: Discard) -> None:

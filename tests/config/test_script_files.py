@@ -88,6 +88,38 @@ def test_a_script_that_others_can_write_does_not_run_as_root(tmp_path: Path, scr
 
 
 @needs_root
+def test_a_script_that_cannot_run_yet_is_no_way_round_script_security(tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    os.chown(theirs, 65534, 65534)
+    path = theirs / "check.sh"
+    reason = f"{theirs} belongs to user 65534, expected root (enable_script_security)"
+
+    def refused() -> None:
+        configuration, _ = loaded(tmp_path, str(path), secure=True)
+        assert configuration.checks[0].security_problem == reason
+        assert configuration.routers[0].notify.master is None
+
+    refused()  # There is none: user 65534 may make one.
+    path.write_text("#!/bin/sh\n")
+    path.chmod(0o644)
+    refused()
+    path.chmod(0o755)
+    refused()
+
+
+@needs_root
+def test_what_does_not_exist_is_as_safe_as_the_directory_in_which_it_would_be_made(tmp_path: Path) -> None:
+    missing = tmp_path / "none.sh"
+    assert writable_by_others(str(missing)) is None
+    # The sticky bit keeps what is there, and lets everybody make what is not.
+    tmp_path.chmod(0o1777)
+    assert writable_by_others(str(missing)) == (
+        f"{missing} does not exist, and others than root can write in {tmp_path} (enable_script_security)"
+    )
+
+
+@needs_root
 def test_without_script_security_nothing_is_looked_at(tmp_path: Path, script: Path) -> None:
     script.chmod(0o777)
     assert loaded(tmp_path, str(script))[1] == []

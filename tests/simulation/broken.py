@@ -19,6 +19,7 @@ from vrrpd.protocol.actions import Action, Announce, InstallAddresses, SendAdver
 from vrrpd.protocol.events import FaultsChanged
 from vrrpd.protocol.router import VirtualRouter
 from vrrpd.protocol.states import Backup, Master
+from vrrpd.rounds import Round
 from vrrpd.runner import Runner
 
 
@@ -118,13 +119,14 @@ def stubborn(method: Callable[..., list[Action]]) -> Callable[..., list[Action]]
 
 
 def mute(expire: Callable[..., None]) -> Callable[..., None]:
-    """Stops to advertise after a while, and says that it does not."""
+    """A round that stops to advertise after a while, and counts as if it did."""
 
-    def broken(self: Runner, *moment: float) -> None:
-        if isinstance(self.router.state, Master) and self.statistics.advertisements_sent > 3:
-            self.router.state = replace(self.router.state, adver_timer=self.router.state.adver_timer + 1.0)
+    def broken(self: Round, now: float) -> None:
+        if self.beats > 1:
+            self.next_advertisements += 1.0
+            self.beats += 1
         else:
-            expire(self, *moment)
+            expire(self, now)
 
     return broken
 
@@ -151,10 +153,10 @@ def never_recovering(handle: Callable[..., list[Action]]) -> Callable[..., list[
 def restless(expire: Callable[..., None]) -> Callable[..., None]:
     """Gives up for no reason."""
 
-    def broken(self: Runner, *moment: float) -> None:
-        expire(self, *moment)
-        if self.statistics.advertisements_sent == 3:
-            self.deliver(FaultsChanged((CHECK,)))
+    def broken(self: Round, now: float) -> None:
+        expire(self, now)
+        if self.beats == 2:
+            next(iter(self.members)).deliver(FaultsChanged((CHECK,)))
 
     return broken
 
@@ -188,7 +190,7 @@ DEFECTS = (
     ),
     Defect("advertisements are bounded", VirtualRouter, "_may_answer", always(True), STORM),
     Defect("announcements are bounded", VirtualRouter, "_announcement_spacing", always(0.0), LOSING_STORM),
-    Defect("no MASTER is silent", Runner, "expire", mute, CRASH),
+    Defect("no MASTER is silent", Round, "expire", mute, CRASH),
     Defect("no MASTER is silent", VirtualRouter, "_next_advertisement", twice_as_long, CRASH),
     Defect("never two MASTERs", VirtualRouter, "_advertisement_as_master", stubborn, CUT),
     Defect("takes over in time", VirtualRouter, "down_interval", half_as_long, CRASH),
@@ -197,5 +199,5 @@ DEFECTS = (
     Defect("one rightful MASTER", VirtualRouter, "_preempt", humble, ("at 6.5 reload 1 51 priority=220", "whole 8")),
     Defect("one rightful MASTER", VirtualRouter, "handle", never_recovering, ("at 6 check-fails 0", "whole 8")),
     Defect("no needless takeover", Node, "_read_inbox", credulous, ("at 6.5 pause 1", "at 15 resume 1", "whole 17")),
-    Defect("quiet stays quiet", Runner, "expire", restless, ("whole 0.1",)),
+    Defect("quiet stays quiet", Round, "expire", restless, ("whole 0.1",)),
 )

@@ -2,8 +2,8 @@
 
 A node can be started, stopped in good order, crashed, paused as by SIGSTOP, lose its link, have its check fail, its
 weights move, its addresses removed and its configuration reloaded; its clock may run fast or slow. Packets take the
-daemon's two ways: the short one for what was heard before, the long one for everything else. Whoever wants to know
-what happens is a ``Witness``.
+daemon's two ways: the short one for what was heard before, the long one for everything else. So do advertisements: a
+MASTER that has nothing else to do leaves them to a round. Whoever wants to know what happens is a ``Witness``.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from vrrpd.protocol.events import (
 from vrrpd.protocol.packet import decode
 from vrrpd.protocol.states import State
 from vrrpd.protocol.timing import Version
+from vrrpd.rounds import Round, Rounds
 from vrrpd.runner import Runner
 
 LINK: Final = Fault(FaultKind.INTERFACE, "eth0", "interface eth0 is down")
@@ -158,6 +159,9 @@ class SimulatedRouter:
 
     def send(self, message: bytes, destination: IPAddress) -> None:
         """Counts an advertisement and puts it on the wire, when it may leave and if there is a wire."""
+        if self.node.laid_out is not None:
+            self.node.laid_out.append((self, message, destination))
+            return
         self.sends += 1
         packet = self._packets.get(message)
         if packet is None:
@@ -229,6 +233,18 @@ class SimulatedRouter:
         return frozenset(self.runner.settings.parameters.addresses) if only is None else only
 
 
+class Volley:
+    """The advertisements of a round, as they were when it was laid out."""
+
+    def __init__(self, advertisements: Sequence[tuple[SimulatedRouter, bytes, IPAddress]]) -> None:
+        self._advertisements = advertisements
+
+    def send(self) -> None:
+        """Sends them, whoever has joined or left since."""
+        for router, message, destination in self._advertisements:
+            router.send(message, destination)
+
+
 class Node:
     """A machine with one interface."""
 
@@ -270,6 +286,11 @@ class Node:
         """What has been decided on but did not leave before the process was stopped."""
         self.crowded_out: set[int | None] = set()
         """The groups of which a packet found no room in its socket, nor was an equal one there, when it was stopped."""
+        self.laid_out: list[tuple[SimulatedRouter, bytes, IPAddress]] | None = None
+        """Where what is sent goes while a volley is made."""
+        self._rounds = Rounds(self._volley, self._schedule)
+        self._round_wakes: dict[Round, float | None] = {}
+        """The earliest time at which a timer of each round is in the heap; None while it has to be asked again."""
         self._uptime = uptime
         self._inbox: list[tuple[Packet, float]] = []
         """What waits in the socket, and since when by the node's clock."""
@@ -453,6 +474,8 @@ class Node:
             for router in routers:
                 router.runner.deliver(Shutdown(farewell))
         self.routers = {}
+        self._rounds = Rounds(self._volley, self._schedule)
+        self._round_wakes.clear()
         self._inbox.clear()
         self.outbox.clear()
         self.paused = False
@@ -536,18 +559,51 @@ class Node:
 
     def _arm(self, router: SimulatedRouter) -> None:
         """Sees to it that a timer is in the heap; one that is there already and comes sooner is good enough."""
-        deadline = self._wanted(router)
-        if deadline is None:
+        wake = self._sooner(self._wanted(router), router.wake)
+        if wake is not None:
+            router.wake = wake
+            self.lan.at_with(wake, self._fire, router)
+
+    def _arm_round(self, advertising: Round) -> None:
+        if advertising.deadline is None:
+            self._round_wakes.pop(advertising, None)
             return
+        wake = self._sooner(advertising.deadline, self._round_wakes.setdefault(advertising, None))
+        if wake is not None:
+            self._round_wakes[advertising] = wake
+            self.lan.at_with(wake, self._fire_round, advertising)
+
+    def _schedule(self, which: Runner | Round) -> None:
+        """Hears from the rounds of deadlines that have changed."""
+        if isinstance(which, Round):
+            self._arm_round(which)
+            return
+        router = which.dataplane
+        assert isinstance(router, SimulatedRouter)
+        self._arm(router)
+
+    def _volley(self, advertise: Callable[[], None]) -> Volley:
+        """Lays out what ``advertise`` sends."""
+        laid_out: list[tuple[SimulatedRouter, bytes, IPAddress]] = []
+        self.laid_out = laid_out
+        try:
+            advertise()
+        finally:
+            self.laid_out = None
+        return Volley(laid_out)
+
+    def _sooner(self, deadline: float | None, armed: float | None) -> float | None:
+        """When, in the LAN's time, a timer for a deadline fires; None where none is needed."""
+        if deadline is None:
+            return None
         lan = self.lan
         wake = deadline if self.rate == 1.0 and not self._uptime else self._real(deadline)
-        if router.wake is not None and router.wake <= wake:
-            return
+        if armed is not None and armed <= wake:
+            return None
         if wake <= lan.now and self.clock() < deadline:
             wake = lan.now + 1e-9  # rounded down: the time has not come yet
         lateness = lan.quality.timer_lateness
-        router.wake = wake + lan.random.random() * lateness if lateness else wake
-        lan.at_with(router.wake, self._fire, router)
+        return wake + lan.random.random() * lateness if lateness else wake
 
     def _real(self, clock: float) -> float:
         """The LAN's time at a time of the node's clock."""
@@ -567,12 +623,28 @@ class Node:
         if not self.paused and self.routers.get(router.plan.vrid) is router:
             self._expire(router)
 
+    def _fire_round(self, advertising: Round) -> None:
+        """The timer of a round, which may be of a process that is no more."""
+        wake = self._round_wakes.get(advertising)
+        if wake is not None and wake <= self.lan.now:
+            self._round_wakes[advertising] = None
+        if not self.paused and advertising in self._round_wakes:
+            self._expire_round(advertising)
+
+    def _expire_round(self, advertising: Round) -> None:
+        now, deadline = self.clock(), advertising.deadline
+        if deadline is not None and deadline <= now:
+            advertising.expire(now)
+        self._arm_round(advertising)
+
     def _expire(self, router: SimulatedRouter) -> None:
         now, deadline, wanted = self.clock(), router.runner.deadline, self._wanted(router)
         if deadline is not None and wanted is not None and wanted <= now:
             if deadline > now:
                 router.held_until = self._real(deadline)
             router.runner.expire(max(now, deadline))
+            if deadline <= now:
+                self._rounds.join(router.runner)
         self._arm(router)
 
     def _expire_all(self) -> None:
@@ -580,6 +652,8 @@ class Node:
         self._read_inbox()
         for router in self.routers.values():
             self._expire(router)
+        for advertising in list(self._round_wakes):
+            self._expire_round(advertising)
 
 
 def _interval(packet: Packet) -> int:

@@ -48,12 +48,12 @@ def _examined_check(check: Check, place: Place, secure: bool, report: Report) ->
     if not isinstance(check.probe, Command):
         return check
     problem = problem_of(check.probe)
-    if problem:
-        report.warning(place, f"vrrp_script {seen(check.name)}: {problem}; until then every run is a failed check")
-        return check
+    # Also of what cannot run yet: whoever may put it there may put there what they like.
     danger = danger_of(check.probe) if secure else None
     if danger:
         report.warning(place, f"vrrp_script {seen(check.name)}: {danger}; every run is a failed check")
+    elif problem:
+        report.warning(place, f"vrrp_script {seen(check.name)}: {problem}; until then every run is a failed check")
     return replace(check, security_problem=danger)
 
 
@@ -64,7 +64,7 @@ def _examined_router(
     for name, keyword, command in _commands(notify):
         place = locate(index, keyword, -1) or Place()
         problem = problem_of(command)
-        danger = danger_of(command) if secure and not problem else None
+        danger = danger_of(command) if secure else None
         if problem:
             report.warning(place, f"({router.name}) {keyword}: {problem}")
         if danger:
@@ -139,7 +139,8 @@ def _user_number(user: str) -> int | None:
 def danger_of(command: Command) -> str | None:
     """Why the command must not run as root, None when it may, or when it does not run as root."""
     user = os.geteuid() if command.user is None else _user_number(command.user)
-    program = program_of(command)
+    # One that is not there, or cannot be run, may be replaced by one that can before it is looked for again.
+    program = program_of(command) or (command.argv[0] if "/" in command.argv[0] else None)
     if user != 0 or program is None:
         return None
     return writable_by_others(os.path.abspath(program))
@@ -149,7 +150,8 @@ def writable_by_others(path: str) -> str | None:
     """Which part of an absolute path somebody other than root could change, None when none.
 
     A symbolic link is as safe as the directory it stands in; what it leads to is looked at too. A directory with the
-    sticky bit that belongs to root does not let others replace what root has in it.
+    sticky bit that belongs to root does not let others replace what root has in it. What does not exist is as safe as
+    the directory in which it would be made.
     """
     done = "/"
     rest = [part for part in path.split("/") if part]
@@ -171,10 +173,26 @@ def writable_by_others(path: str) -> str | None:
                 done = "/" if target.startswith("/") else done
                 continue
             problem = _writable(current)
+        except FileNotFoundError:
+            return _open_to_others(done, current)
         except OSError as error:
             return f"{seen_path(current)} cannot be looked at: {error.strerror}"
         done = current
     return problem
+
+
+def _open_to_others(directory: str, missing: str) -> str | None:
+    """Says so when others than root can make what is missing in a directory of root's: the sticky bit is no help."""
+    if not _others_write(os.lstat(directory)):
+        return None
+    return (
+        f"{seen_path(missing)} does not exist, and others than root can write in {seen_path(directory)} "
+        "(enable_script_security)"
+    )
+
+
+def _others_write(status: os.stat_result) -> bool:
+    return bool(status.st_mode & stat.S_IWOTH or (status.st_mode & stat.S_IWGRP and status.st_gid != 0))
 
 
 def _writable(path: str) -> str | None:
@@ -182,7 +200,6 @@ def _writable(path: str) -> str | None:
     if status.st_uid != 0:
         return f"{seen_path(path)} belongs to user {status.st_uid}, expected root (enable_script_security)"
     sticky = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX
-    others = status.st_mode & stat.S_IWOTH or (status.st_mode & stat.S_IWGRP and status.st_gid != 0)
-    if others and not sticky:
+    if _others_write(status) and not sticky:
         return f"{seen_path(path)} can be written by others than root (enable_script_security)"
     return None

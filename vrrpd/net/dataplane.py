@@ -406,6 +406,9 @@ class RouterPort:
         for virtual in self.config.all_addresses:
             interface = interfaces[virtual.device]
             if interface is None:
+                # Gone, or only renamed: what we have put there is taken off by its number, if it is still there.
+                if virtual.address in self.installed and (old := before.get(virtual.address)) is not None:
+                    self._prepared[virtual.address] = old
                 continue
             self._prepared[virtual.address] = self._shared.prepare_address(virtual, interface)
         prepared_all = tuple(self._prepared.values())

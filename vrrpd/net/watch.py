@@ -48,6 +48,10 @@ _LOAD_WORD, _LOAD_HALF, _LOAD_BYTE = 0x20, 0x28, 0x30
 _JUMP_IF_EQUAL: Final = 0x15
 _RETURN: Final = 0x06
 _WHOLE_PACKET: Final = 0xFFFF
+_PACKET_TYPE: Final = 0xFFFFF004
+_INTERFACE_INDEX: Final = 0xFFFFF008
+"""What the kernel knows of a packet besides its bytes (SKF_AD_OFF)."""
+_PACKET_OTHERHOST: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,19 +134,29 @@ def question(mac: bytes, address: IPAddress) -> bytes:
     )
 
 
-def watch_filter(family: Literal[4, 6], mac: bytes, addresses: Collection[IPAddress]) -> list[Instruction]:
+def watch_filter(index: int, family: Literal[4, 6], mac: bytes, addresses: Collection[IPAddress]) -> list[Instruction]:
     """Builds a classic BPF program that passes frames of others about these addresses.
 
-    IPv4 addresses are compared whole, of IPv6 addresses the last 32 bits.
+    IPv4 addresses are compared whole, of IPv6 addresses the last 32 bits. Frames of VLANs are somebody else's, who may
+    well use the same addresses: the kernel shows them on the trunk, too, without their tags, as meant for the VLAN's
+    interface, or for another host where there is none.
     """
     high, low = int.from_bytes(mac[:4], "big"), int.from_bytes(mac[4:], "big")
     drop: Instruction = (_RETURN, 0, 0, 0)
+    program: list[Instruction] = [
+        (_LOAD_WORD, 0, 0, _PACKET_TYPE),
+        (_JUMP_IF_EQUAL, 0, 1, _PACKET_OTHERHOST),
+        drop,
+        (_LOAD_WORD, 0, 0, _INTERFACE_INDEX),
+        (_JUMP_IF_EQUAL, 1, 0, index),
+        drop,
+    ]
     if family == 4:
-        program = [*_unless_from(22, high, low), (_LOAD_WORD, 0, 0, 28)]
+        program += [*_unless_from(22, high, low), (_LOAD_WORD, 0, 0, 28)]
         # A sender of 0.0.0.0 asks for the target.
         program += [(_JUMP_IF_EQUAL, 0, 1, 0), (_LOAD_WORD, 0, 0, 38)]
     else:
-        program = [
+        program += [
             (_LOAD_BYTE, 0, 0, 20),
             (_JUMP_IF_EQUAL, 1, 0, _ICMPV6),
             drop,
@@ -214,7 +228,7 @@ class AddressWatch:
 
     def listen(self) -> None:
         """Hears again of the addresses that are watched."""
-        attach_filter(self._socket, watch_filter(self.family, self.mac, self.addresses))
+        attach_filter(self._socket, watch_filter(self.index, self.family, self.mac, self.addresses))
 
     def mute(self) -> None:
         """Hears nothing until ``listen``; the kernel drops it unseen. What is waiting is thrown away."""

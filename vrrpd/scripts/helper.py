@@ -102,6 +102,8 @@ NOT_STARTED: Final = 4
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
+_PR_CAP_AMBIENT: Final = 47
+_PR_CAP_AMBIENT_CLEAR_ALL: Final = 4
 _CAPABILITIES: Final = {"CAP_KILL": 5, "CAP_SETGID": 6, "CAP_SETUID": 7}
 
 _REASON_LIMIT: Final = 512
@@ -347,8 +349,12 @@ class Helper:
             os.dup2(self._null, 0)
             os.dup2(output, 1)
             os.dup2(output, 2)
+            before = os.geteuid()
             for name, value in change_user(user, group, self._capabilities).items():
                 environment.setdefault(name, value)
+            if os.geteuid() != before != 0:
+                # From root to another user the kernel takes them away; from one such user to another it does not.
+                self._drop_ambient_capabilities()
             # Changing the user clears it, so it comes after; the helper may have died before.
             if self._libc is not None:
                 self._libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -363,6 +369,12 @@ class Helper:
         with contextlib.suppress(OSError):
             os.write(errors, reason.encode("utf-8", "replace")[:_REASON_LIMIT])
         os._exit(127)
+
+    def _drop_ambient_capabilities(self) -> None:
+        if self._libc is None:
+            raise Refused("the daemon's capabilities cannot be taken away from it: no C library to call")
+        # A kernel that knows of no ambient set (before 4.3) has none to hand down.
+        self._libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
 
     def _step(self, run: _Run, now: float) -> None:
         """Takes the next step against a script whose deadline is over: SIGTERM, then SIGKILL."""
@@ -635,13 +647,17 @@ def _become_subreaper() -> tuple[ctypes.CDLL | None, str]:
 
 
 def _settle() -> None:
-    """Sheds what the daemon may have handed down: signals, real-time scheduling, directory, umask; takes a name."""
+    """Sheds what the daemon may have handed down: signals, scheduling, protection, directory, umask; takes a name."""
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         with contextlib.suppress(OSError, ValueError):
             signal.signal(number, signal.SIG_IGN if number in _IGNORED else signal.SIG_DFL)
     # Not real-time, if the daemon is; and a batch process does not preempt the daemon that wakes it (sched(7)).
     _schedule(os.SCHED_BATCH)
+    # A daemon that is spared when memory runs out does not stand in for scripts that use it up.
+    with contextlib.suppress(OSError, ValueError), open("/proc/self/oom_score_adj", "r+") as file:
+        if int(file.read()) < 0:
+            file.write("0")
     with contextlib.suppress(OSError), open("/proc/self/comm", "w") as file:
         file.write("vrrpd-scripts")
     os.chdir("/")

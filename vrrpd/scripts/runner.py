@@ -114,15 +114,26 @@ class ScriptRunner:
             raise ScriptHelperError(f"the script helper did not start: {error}") from None
 
     async def start(self) -> None:
-        """Waits until the helper reports, started if need be; raises ``ScriptHelperError`` when it does not."""
+        """Waits until the helper reports, started if need be; raises ``ScriptHelperError`` when it does not.
+
+        It is then tried again, for as long as it takes.
+        """
+        started = self._helper
         try:
-            started = self._helper or self._start_helper()
+            started = started or self._start_helper()
             async with asyncio.timeout(START_LIMIT):
-                warning = await started.ready
-        except (OSError, TimeoutError, ScriptHelperError) as error:
-            await self.close(0.0)
-            text = f"no report within {START_LIMIT:g} s" if isinstance(error, TimeoutError) else str(error)
-            raise ScriptHelperError(f"the script helper did not start: {text}") from None
+                warning = await asyncio.shield(started.ready)
+        except OSError as error:
+            self._why_down = f"it cannot be started: {error}"
+            self._restart_after(asyncio.get_running_loop().time() + RESTART_INTERVAL)
+            raise ScriptHelperError(f"the script helper did not start: {error}; trying again") from None
+        except TimeoutError:
+            assert started is not None
+            complaint = f"did not report within {START_LIMIT:g} s"
+            started.abandon(complaint)
+            raise ScriptHelperError(f"the script helper {complaint}; trying again") from None
+        except ScriptHelperError as error:
+            raise ScriptHelperError(f"the script helper did not start: {error}; trying again") from None
         if warning:
             logger.warning("script helper: %s", warning)
 
@@ -188,6 +199,9 @@ class ScriptRunner:
 
     def _start_helper(self) -> _HelperProcess:
         loop = asyncio.get_running_loop()
+        if self._restart is not None:
+            self._restart.cancel()
+            self._restart = None
         self._last_start = loop.time()
         if self._keeper is None or self._keeper.ended:
             if self._keeper is not None:
@@ -375,6 +389,10 @@ class _HelperProcess:
         if not self.gone.done():
             self._give_up("did not end")
             await self.gone
+
+    def abandon(self, complaint: str) -> None:
+        """Kills a helper that is good for nothing."""
+        self._give_up(complaint)
 
     def _send(self, message: bytes) -> None:
         if self._ended or self._closing:
