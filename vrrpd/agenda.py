@@ -8,11 +8,12 @@ over. What is heard and what follows from it is for the links and the runners to
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Protocol, TypeVar
 
 from vrrpd.links import Link
-from vrrpd.net.dataplane import LinuxDataplane
+from vrrpd.net.dataplane import Batch, LinuxDataplane
 from vrrpd.net.timer import DeadlineQueue, KernelTimer
 from vrrpd.protocol.actions import StateName
 from vrrpd.protocol.datagram import IPAddress
@@ -25,12 +26,17 @@ that sleeps needs a tenth of a millisecond and more to get going. Longer, and th
 those who use much. Nothing of this happens while a master is heard."""
 LONGEST_REHEARSAL: Final = 0.001
 """Seconds that the first rehearsal before a takeover may take: it meets cold caches."""
-DECISION_LEAD: Final = 0.0005
-"""Seconds before a takeover at which it is decided, at most."""
+DECISION_LEAD: Final = 0.001
+"""Seconds before a takeover at which it is decided, at most, and never more than half of the step between two
+priorities: nobody is overruled who would have been heard in time."""
+ONE_MOMENT: Final = 0.0001
+"""Seconds between takeovers that leave together, with the last of them."""
 LONGEST_TURN: Final = 0.005
 """Seconds for which routers that take over one after the other keep everything else waiting."""
-DRAINS_BEFORE_TAKEOVER: Final = 16
-"""How often a socket is read before a takeover at most: a flood must not hold it up for ever."""
+LONGEST_DRAIN: Final = 0.01
+"""Seconds for which sockets are read before a takeover, at most: a flood must not hold it up for ever."""
+DRAINED: Final = 0.001
+"""Seconds for which sockets that were read count as read, where a takeover is late already."""
 ROUTERS_PER_BATCH: Final = 16
 """Routers that are due together share system calls, but the first ones do not wait for the last of hundreds."""
 LONGEST_AFTERWARDS: Final = 0.02
@@ -94,6 +100,8 @@ class Agenda:
         self._resting: dict[Link, asyncio.TimerHandle] = {}
         self._rests: dict[Link, float] = {}
         """How long each link may rest, as long as no router has another state or priority."""
+        self._drained = float("-inf")
+        """When all sockets were read last."""
         self._afterwards: asyncio.Handle | None = None
         self._afterwards_since: float | None = None
         self._loop.add_reader(timer.fileno(), self._on_timer)
@@ -117,7 +125,7 @@ class Agenda:
 
     def settle(self, runners: Iterable[Runner] = ()) -> None:
         """Takes note of deadlines, hands over the batch, sees to what has time, and arms the timer for the next."""
-        self._rests.clear()
+        self._end_rests()
         for runner in runners:
             self.schedule(runner)
         self._settle()
@@ -148,6 +156,11 @@ class Agenda:
             self._descriptors[link] = descriptor
             self._loop.add_reader(descriptor, self._on_packets, link)
 
+    def stop_listening_at_all(self) -> None:
+        """Leaves all links alone; what is due is done still."""
+        for link in list(self._descriptors):
+            self.stop_listening(link)
+
     def stop_listening(self, link: Link) -> None:
         """Leaves a link alone; ask before its socket is closed. Again is harmless."""
         self._rests.pop(link, None)
@@ -158,8 +171,7 @@ class Agenda:
 
     def close(self) -> None:
         """Does nothing more."""
-        for link in list(self._descriptors):
-            self.stop_listening(link)
+        self.stop_listening_at_all()
         if self._afterwards is not None:
             self._afterwards.cancel()
         self._loop.remove_reader(self._timer.fileno())
@@ -172,24 +184,35 @@ class Agenda:
             return
         # What was expected and came: no router does anything, and no deadline comes nearer.
         self._look_ahead()
-        if len(link.routers) >= CROWD:
+        if len(link.routers) >= CROWD and self._may_rest(link):
             self._loop.remove_reader(self._descriptors[link])
             self._rest(link)
 
-    def _rest(self, link: Link) -> None:
-        """Looks again after a while: to wake up for each advertisement costs more than the advertisement."""
-        rest = self._rests.get(link)
-        if rest is None:
+    def _may_rest(self, link: Link) -> bool:
+        """Whether a while may pass until somebody looks: to wake up for each advertisement costs more than it does."""
+        if link not in self._rests:
             # Routers that are MASTER have to answer at once; others not before their skew times.
             patience = min((runner.patience for runner in link.routers.values()), default=0.0)
-            rest = self._rests[link] = max(SHORTEST_REST, min(LONGEST_REST, RESTED * patience))
-        self._resting[link] = self._loop.call_later(rest, self._look_again, link)
+            self._rests[link] = min(LONGEST_REST, RESTED * patience)
+        return self._rests[link] >= SHORTEST_REST
+
+    def _rest(self, link: Link) -> None:
+        self._resting[link] = self._loop.call_later(self._rests[link], self._look_again, link)
+
+    def _end_rests(self) -> None:
+        """Looks soon again at every link that rests: what its routers are patient for may be another time now."""
+        self._rests.clear()
+        soon = self._loop.time() + SHORTEST_REST
+        for link, resting in self._resting.items():
+            if resting.when() > soon:
+                resting.cancel()
+                self._resting[link] = self._loop.call_at(soon, self._look_again, link)
 
     def _look_again(self, link: Link) -> None:
         """Reads what came while nobody listened. It counts from when it came, and a takeover looks at it first."""
         del self._resting[link]
         familiar = self._drain(link)
-        if familiar > 0:
+        if familiar > 0 and self._may_rest(link):
             self._rest(link)  # They keep coming.
         else:
             self._loop.add_reader(self._descriptors[link], self._on_packets, link)
@@ -206,7 +229,7 @@ class Agenda:
     def _drain(self, link: Link) -> int:
         familiar = link.drain(self._own_addresses(link.interface), self.schedule)
         if familiar < 0:
-            self._rests.clear()
+            self._end_rests()
         return familiar
 
     def _drain_all(self) -> None:
@@ -215,11 +238,13 @@ class Agenda:
         It came before whatever is decided next: a daemon that was kept from running does not depose a master whose
         advertisements are waiting to be read.
         """
+        begun = self._clock()
         for link in self._descriptors:
-            for _ in range(DRAINS_BEFORE_TAKEOVER):
+            self._drain(link)
+            # What comes while we read comes after what is decided next.
+            while not link.exhausted and link.last_arrival < begun and self._clock() - begun < LONGEST_DRAIN:
                 self._drain(link)
-                if link.exhausted:
-                    break
+        self._drained = self._clock()
 
     # -- deadlines ------------------------------------------------------------------------------------------------
 
@@ -236,43 +261,64 @@ class Agenda:
         takes = LONGEST_REHEARSAL
         while self._clock() < end and self.takeover_is_near():
             self._drain_all()
-            takes = self._rehearse(takes)
-            self._take_over(min(DECISION_LEAD, 2 * takes))
+            took = self._rehearse(takes)
+            if took is not None:
+                takes = took
+                continue  # Something may have come meanwhile.
+            self._take_over(takes)
         self._expire()
         self._settle()
 
-    def _rehearse(self, takes: float) -> float:
-        """Plays a takeover like the one that is next, if there is time for what it takes; returns what it took.
+    def _rehearse(self, takes: float) -> float | None:
+        """Plays a takeover like the next one, if there is time for what it takes; returns what it took, or None.
 
         Again and again, until it is time for the decision: a cache that was warm a millisecond ago may be cold.
         """
         begun, first = self._clock(), self._queue.first
         if first is None or self.rehearsal is None or first[1] - min(DECISION_LEAD, 2 * takes) - begun < takes:
-            return takes
+            return None
         self.rehearsal.play()
         return self._clock() - begun
 
-    def _take_over(self, lead: float) -> None:
-        """Lets the routers that take over within ``lead`` seconds decide so before it is time, and act when it is.
+    def _take_over(self, takes: float) -> None:
+        """Has the routers that take over now decide so before it is time, and act when it is.
 
-        What takes long, here, is to decide: then the code runs for the first time in a long while. It is taken no
-        earlier than a router of the next higher priority would be heard.
+        What takes long, here, is to decide: then the code runs for the first time in a long while. So those who follow
+        the first one closely decide while that one waits for its moment. ``takes`` seconds are what a whole takeover
+        takes.
         """
         first = self._queue.first
         if first is None or isinstance(first[0], Round):
             return
-        self._rests.clear()
-        ahead = min(lead, first[0].router.skew_step)
-        moment = now = self._clock()
-        for runner in self._queue.due(now + ahead, ROUTERS_PER_BATCH):
+        now = self._clock()
+        if first[1] - min(2 * takes, _decision_lead(first[0])) > now:
+            return
+        self._end_rests()
+        waiting: deque[tuple[float, Batch]] = deque()
+        begun = moment = now
+        for runner in self._queue.due(now + DECISION_LEAD, ROUTERS_PER_BATCH):
             deadline = runner.deadline
-            if deadline is not None and deadline <= now + (ahead if runner.state is StateName.BACKUP else 0.0):
-                moment = max(moment, deadline)
-                runner.expire(max(now, deadline))
+            if deadline is not None and deadline <= now + _decision_lead(runner):
+                # Nobody leaves late because the next one decides.
+                while waiting and waiting[0][0] <= self._clock() + takes / 2:
+                    self._act(*waiting.popleft())
+                if waiting and deadline - begun <= ONE_MOMENT:
+                    _, batch = waiting.pop()
+                    self._dataplane.resume(batch)
+                else:
+                    begun = deadline
+                moment = max(now, deadline)
+                runner.expire(moment)
+                waiting.append((moment, self._dataplane.collect()))
             self.schedule(runner)
+        while waiting:
+            self._act(*waiting.popleft())
+
+    def _act(self, moment: float, batch: Batch) -> None:
+        """Hands over what was decided ahead of its time, when that has come."""
         while self._clock() < moment:
             pass
-        self._dataplane.flush()
+        self._dataplane.hand_over(batch)
 
     def _expire(self) -> None:
         """Lets the routers act whose time has come, in order."""
@@ -280,7 +326,8 @@ class Agenda:
         acted: list[Runner] = []
         for runner in self.in_batches(self._queue.due(now)):
             if runner.state is StateName.BACKUP and not drained:
-                self._drain_all()
+                if now - self._drained > DRAINED:
+                    self._drain_all()
                 drained = True
             deadline = runner.deadline
             if deadline is not None and deadline <= now:
@@ -290,7 +337,7 @@ class Agenda:
             self.schedule(runner)
         self._dataplane.flush()
         if acted:
-            self._rests.clear()
+            self._end_rests()
         # Not before: the round for one may itself have been among those.
         for runner in acted:
             self._rounds.join(runner)
@@ -321,3 +368,10 @@ class Agenda:
         if not (self._dataplane.repeats or self._reports):
             self._afterwards_since = None
         self._settle()
+
+
+def _decision_lead(runner: Runner | Round) -> float:
+    """Seconds before its deadline at which a router may decide to take over; whoever does anything else is on time."""
+    if isinstance(runner, Round) or runner.state is not StateName.BACKUP:
+        return 0.0
+    return min(DECISION_LEAD, runner.router.skew_step / 2)

@@ -36,6 +36,7 @@ from vrrpd.net.netlink import InterfaceMonitor
 from vrrpd.net.timer import KernelTimer
 from vrrpd.notify import STOP_LIMIT, Notifier
 from vrrpd.orphans import OrphanReaper
+from vrrpd.protocol.actions import StateName
 from vrrpd.protocol.datagram import IPAddress
 from vrrpd.rehearsal import Rehearsal
 from vrrpd.reports import Reports
@@ -184,13 +185,12 @@ class Daemon:
 
     def _prepare_rehearsal(self) -> None:
         """Makes ready to rehearse takeovers, with interfaces and configuration as they are now."""
-        if self._rehearsal is not None:
-            self._rehearsal.close()
-        self._agenda.rehearsal = self._rehearsal = None
+        config = self._configuration.routers[0]
         try:
-            self._agenda.rehearsal = self._rehearsal = Rehearsal(
-                self._configuration.routers[0], self._table, self._clock
-            )
+            if self._rehearsal is None:
+                self._agenda.rehearsal = self._rehearsal = Rehearsal(config, self._table, self._clock)
+            else:
+                self._rehearsal.follow(config)
         except OSError as error:
             _log.debug("takeovers are not rehearsed: %s", error.strerror)
 
@@ -258,9 +258,12 @@ class Daemon:
             unit.hand_over(lifetimes[unit])
 
     async def _stop(self) -> None:
-        self._stop_listening()
+        # Deadlines are kept until the last farewell: whoever still serves advertises.
+        self._agenda.stop_listening_at_all()
+        self._loop.remove_reader(self._monitor.fileno())
         self._hand_over()
         await self._stop_in_turn()
+        self._stop_listening()
         self._reports.tell(len(self._reports))
         deadline = self._clock() + STOP_LIMIT
         await asyncio.gather(self._notifier.stop(deadline), self._firewall.close(deadline))
@@ -414,6 +417,7 @@ class Daemon:
         if self._agenda.takeover_is_near():
             return  # that comes first; the loop calls again
         affected: set[str] = set()
+        ours: set[str] = set()
         for event in self._monitor.receive(MONITOR_EVENTS_PER_TURN):
             if isinstance(event, Overrun):
                 _log.warning("netlink events were lost: reading all interfaces and addresses again")
@@ -421,11 +425,16 @@ class Daemon:
                 continue
             changed = self._table.apply(event)
             self._address_removed = self._address_removed or isinstance(event, AddressRemoved)
-            # What carries our mark comes by our own doing, hundreds at a time, and is nobody's source address.
-            if not (isinstance(event, AddressAdded) and event.address.ours):
-                affected |= changed
+            # What carries our mark comes and goes by our own doing, hundreds at a time, and is nobody's source address.
+            match event:
+                case AddressAdded(address) | AddressRemoved(address) if address.ours:
+                    ours |= changed
+                case _:
+                    affected |= changed
             if isinstance(event, LinkRemoved):
                 self._dataplane.forget_interface(event.index)
+        if any(unit.source is None for unit in self._units.values()):
+            affected |= ours  # why there is none says which virtual ones there are
         self._take_in(affected)
 
     def _take_in(self, affected: set[str]) -> None:
@@ -453,7 +462,13 @@ class Daemon:
 
     async def _stop_in_turn(self) -> None:
         """Has all routers give up, batch by batch, at a pace at which a backup can take over."""
-        units = list(self._units.values())
+        units = []
+        for unit in self._units.values():
+            if unit.runner.state is StateName.MASTER:
+                units.append(unit)
+            else:
+                # At once: it hears nobody any more, and must not take over.
+                unit.stop("shutdown")
         shortest = min((unit.config.advertisement_interval for unit in units), default=0) / 100
         pause = min(FAREWELL_PAUSE, shortest / 4 * ROUTERS_PER_BATCH / max(1, len(units)))
         for start in range(0, len(units), ROUTERS_PER_BATCH):
@@ -484,7 +499,7 @@ class Daemon:
         self._own.clear()
         self._lookout.changed()
         self._follow_host()
-        if self._rehearsal is not None and not self._rehearsal.is_current:
+        if self._rehearsal is not None:
             self._prepare_rehearsal()
         for link in self._links.values():
             link.forget_familiar()

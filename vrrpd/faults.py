@@ -80,7 +80,8 @@ def find_source(
     wanted = config.source_address
     if wanted is not None:
         return wanted if table.holds_anywhere(wanted) else None
-    excluded = frozenset(entry.address for entry in table.addresses(config.interface) if is_virtual(entry.address))
+    entries = table.addresses(config.interface)
+    excluded = frozenset(entry.address for entry in entries if not entry.ours and is_virtual(entry.address))
     return table.source_address(config.interface, config.family, excluded)
 
 

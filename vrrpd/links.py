@@ -24,6 +24,8 @@ _log = logging.getLogger("vrrpd.links")
 
 PACKETS_PER_TURN: Final = 512
 """Packets taken from one socket before timers and other sockets get their turn."""
+UNFAMILIAR_PER_TURN: Final = 64
+"""And among them those that are not what was expected: one of these costs as much as forty others."""
 LONGEST_WAIT: Final = 0.1
 """Seconds that a packet waits while this process runs, however busy it is. What waited for longer counts as heard now:
 we were stopped, and a socket that is full keeps the oldest packets. They tell nothing of masters that are silent."""
@@ -121,7 +123,11 @@ class Link:
         earliest = self._emptied
         routers = self.routers
         count = unfamiliar = 0
-        for vrid, signature, raw, stamp in receiver.receive(PACKETS_PER_TURN):
+
+        def go_on() -> bool:
+            return unfamiliar < UNFAMILIAR_PER_TURN
+
+        for vrid, signature, raw, stamp in receiver.receive(PACKETS_PER_TURN, go_on):
             count += 1
             # The kernel's stamp is by the wall clock, which somebody may set at any moment.
             arrival = now if stamp is None else stamp + offset
@@ -138,7 +144,7 @@ class Link:
                 self._take(receiver.packet(raw), signature, arrival, own_addresses, touched)
         if count:
             self.last_arrival = arrival
-        self.exhausted = count < PACKETS_PER_TURN
+        self.exhausted = receiver.exhausted
         if self.exhausted:
             self._emptied = begun
         return -1 if unfamiliar else count

@@ -26,6 +26,7 @@ from typing import Any, Final, TypeAlias
 from vrrpd.config.model import Family
 from vrrpd.conflicts import HARMLESS, OF_DISCARDS, Conflict, ConflictKind, ConflictLedger
 from vrrpd.logs import RepeatLimiter
+from vrrpd.net.aside import close_aside
 from vrrpd.net.interfaces import InterfaceTable
 from vrrpd.net.watch import AddressWatch, Sighting, hardware_addresses
 from vrrpd.protocol.actions import Notice, NoticeKind, StateName
@@ -328,7 +329,7 @@ class Lookout:
         watched = self._watched.pop(key, None)
         if watched is not None:
             self._loop.remove_reader(watched.watch.fileno())
-            watched.watch.close()
+            close_aside(watched.watch)
 
     def _end_unwatched(self) -> None:
         held = {(unit.key, address) for watched in self._watched.values() for address, unit in watched.holders.items()}

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from vrrpd.config.model import VirtualRouterConfig
+from vrrpd.net.dataplane import RouterPort
 from vrrpd.net.interfaces import InterfaceTable
 from vrrpd.net.practice import PracticeDataplane
 from vrrpd.protocol.actions import Notice, StateChanged
@@ -39,29 +40,32 @@ class Rehearsal:
     """Plays the takeover of one virtual router with its first address; raises ``OSError`` when a socket is refused."""
 
     def __init__(self, config: VirtualRouterConfig, table: InterfaceTable, clock: Callable[[], float]) -> None:
-        self._config = replace(config, addresses=config.addresses[:1], excluded_addresses=())
         self._table = table
-        self._where = self._look()
+        self._clock = clock
         self._stage = PracticeDataplane(table, clock)
-        self._port = self._stage.port(self._config, lambda address, error: None)
+        self._config = config
+        self._where: tuple[int | None, IPAddress | None] | None = None
+        self._port: RouterPort | None = None
+        self.follow(config)
+
+    def follow(self, config: VirtualRouterConfig) -> None:
+        """Goes on with this router, its interface and its address as they are now; cheap when nothing has changed."""
+        config = replace(config, addresses=config.addresses[:1], excluded_addresses=())
+        interface = self._table.interface(config.interface)
+        source = self._table.source_address(config.interface, config.family)
+        where = (None if interface is None else interface.index, source)
+        if self._port is not None and (where, config) == (self._where, self._config):
+            return
+        self._where, self._config = where, config
+        if self._port is not None:
+            self._stage.discard()
+            self._port.close()
+        self._port = self._stage.port(config, lambda address, error: None)
         self._port.bind()
-        _, source = self._where
         self._port.use_source(source)
-        self._runner = Runner(runner_settings(self._config), self._port, _Audience(), clock)
+        self._runner = Runner(runner_settings(config), self._port, _Audience(), self._clock)
         # Without an address of its own any other will do: nothing is sent.
         self._runner.deliver(SourceChanged(config.addresses[0].address if source is None else source))
-
-    @property
-    def is_current(self) -> bool:
-        """False when the interface or its address are others than when this was made."""
-        return self._look() == self._where
-
-    def _look(self) -> tuple[int | None, IPAddress | None]:
-        name = self._config.interface
-        interface = self._table.interface(name)
-        own = [entry.address for entry in self._table.addresses(name) if not entry.ours]
-        of_family = [address for address in own if address.version == self._config.family]
-        return None if interface is None else interface.index, of_family[0] if of_family else None
 
     def play(self) -> None:
         """Takes over and gives up again, for nobody."""
@@ -76,5 +80,6 @@ class Rehearsal:
     def close(self) -> None:
         """Closes its sockets; nothing is sent."""
         self._stage.discard()
-        self._port.close()
+        if self._port is not None:
+            self._port.close()
         self._stage.close()

@@ -228,7 +228,8 @@ class RouterUnit:
         if problem is not None:
             _log.warning("(%s) cannot send from %s: %s", self.config.name, source, problem)
             source = None
-        if source is not None and source != self.source:
+        if source is not None:
+            # Also where only the socket is another one: whoever keeps a prepared batch for the old one has to let go.
             self.runner.deliver(SourceChanged(source))
         self.source, self._source_index = source, index
 

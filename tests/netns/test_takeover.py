@@ -33,14 +33,13 @@ def test_practice_changes_nothing_and_nothing_of_it_leaves_the_host(lan: Bridge,
     config = read(instance(addresses=[vip])).routers[0]
     before = r1.addresses("eth0"), r1.addresses("lo")
     capture = lan.capture(everything=True)
-    refusals: list[tuple[str, str]] = []
     with r1.inside():
         monitor = InterfaceMonitor()
         table = InterfaceTable()
         monitor.watch(None)
         table.replace(*monitor.snapshot())
         stage = PracticeDataplane(table, time.monotonic)
-        port = stage.port(config, lambda address, error: refusals.append((str(address), error)))
+        port = stage.port(config, lambda address, error: None)
         port.bind()
         assert port.use_source(_address("192.0.2.1" if family == 4 else "2001:db8::1")) is None
         for _ in range(3):
@@ -55,7 +54,7 @@ def test_practice_changes_nothing_and_nothing_of_it_leaves_the_host(lan: Bridge,
             rehearsal.play()
         rehearsal.close()
         monitor.close()
-    assert refusals == [(vip, "Invalid argument")] * 3, "the requests were made"
+    assert port.refusals == 3, "the requests were made"
     assert not port.installed
     # What was sent before it has been captured before it.
     last = bytes.fromhex("ffffffffffff020000000001") + b"\x88\xb6" + bytes(46)

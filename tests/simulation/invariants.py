@@ -414,7 +414,7 @@ class TakesOverInTime:
         if state is StateName.MASTER and previous is StateName.BACKUP and waited is not None:
             early = self._due(router, waited) - router.node.clock()
             step = skew_step(router, waited.interval)
-            if early > min(router.node.lead, step) + ROUNDING:
+            if early > min(router.node.lead, step / 2) + ROUNDING:
                 raise Violation(self.name, self._lan.now, f"{router.name} becomes MASTER {early:.6f} s too early")
         self._alarms.clear(router)
 

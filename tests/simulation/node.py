@@ -610,10 +610,10 @@ class Node:
         return (clock - self._uptime) / self.rate
 
     def _wanted(self, router: SimulatedRouter) -> float | None:
-        """When a router is called: a takeover is decided a little ahead, but not by a whole step of priority."""
+        """When a router is called: a takeover is decided ahead, but not by more than half a step of priority."""
         deadline = router.runner.deadline
         if deadline is not None and self.lead and router.runner.state is StateName.BACKUP:
-            return deadline - min(self.lead, router.runner.router.skew_step)
+            return deadline - min(self.lead, router.runner.router.skew_step / 2)
         return deadline
 
     def _fire(self, router: SimulatedRouter) -> None:

@@ -105,7 +105,7 @@ class Pacer:
     """
 
     def __init__(self, interval: float) -> None:
-        self._interval = interval
+        self.interval = interval
         self._waiting: deque[tuple[IPAddress, OutgoingMessage]] = deque()
         self._not_before: float | None = None
 
@@ -131,5 +131,5 @@ class Pacer:
         """Takes out the next frame if its time has come."""
         if not self._waiting or (self._not_before is not None and now < self._not_before):
             return None
-        self._not_before = now + self._interval
+        self._not_before = now + self.interval
         return self._waiting.popleft()[1]

@@ -3,7 +3,8 @@
 Everything that a takeover needs is built before it is needed: netlink messages, advertisements and frames are ready as
 bytes, so that MASTER is three system calls. What all routers that act in one turn of the event loop want is collected
 and leaves together in ``flush``: advertisements, then addresses, then the first announcement of each address. That one
-moves the traffic; the ones that repeat it wait in ``send_repeats`` until nobody is about to take over.
+moves the traffic; the ones that repeat it wait in ``send_repeats`` until nobody is about to take over. What is decided
+ahead of its time is taken out (``collect``) and handed over when the time has come (``hand_over``).
 
 Only what this process installed is withdrawn: an address that was there before is left alone.
 """
@@ -16,12 +17,13 @@ import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_network
 from typing import Final, TypeAlias
 
 from vrrpd.config.model import AnnouncementPolicy, Family, VirtualAddress, VirtualRouterConfig
 from vrrpd.net.announce import FrameSender, Pacer, announcement
+from vrrpd.net.aside import close_aside
 from vrrpd.net.interfaces import Interface, InterfaceTable, lost_with
 from vrrpd.net.netlink import (
     AddressWriter,
@@ -78,6 +80,16 @@ class _Pending:
     """It gives the address a lifetime; one that the kernel does not want to end by itself is taken off at once."""
 
 
+@dataclass(slots=True)
+class Batch:
+    """What some routers want of the kernel, in the order in which it leaves."""
+
+    advertisements: dict[Transmitter, list[_Sent]] = field(default_factory=dict)
+    messages: list[bytes] = field(default_factory=list)
+    pending: list[_Pending | None] = field(default_factory=list)
+    frames: list[PreparedAddress] = field(default_factory=list)
+
+
 @dataclass(frozen=True, slots=True)
 class _Everything:
     """All addresses of one router, laid out so that a takeover of hundreds costs no work for each."""
@@ -96,12 +108,9 @@ class LinuxDataplane:
         self._table = table
         self._clock = clock
         self._writer = AddressWriter()
-        self._messages: list[bytes] = []
-        self._pending: list[_Pending | None] = []
-        self._advertisements: dict[Transmitter, list[_Sent]] = {}
+        self._batch = Batch()
         self._unsent: set[RouterPort] = set()
-        """Whose last advertisement was refused."""
-        self._frames: list[PreparedAddress] = []
+        """Who has a destination to which the last advertisement was refused."""
         self._repeats: deque[PreparedAddress] = deque()
         self.installed: set[tuple[str, IPAddress]] = set()
         """(device, address) of everything that any router of this daemon has put somewhere."""
@@ -122,13 +131,24 @@ class LinuxDataplane:
 
     def flush(self) -> None:
         """Hands the collected batch to the kernel: advertisements, addresses, announcements; then tells of refusals."""
-        if self._advertisements:
-            self.send_advertisements()
+        self.hand_over(self.collect())
+
+    def collect(self) -> Batch:
+        """Takes out what has been collected, for later."""
+        batch, self._batch = self._batch, Batch()
+        return batch
+
+    def resume(self, batch: Batch) -> None:
+        """Goes on with a batch that was taken out; nothing has been collected since."""
+        self._batch = batch
+
+    def hand_over(self, batch: Batch) -> None:
+        """Hands a batch to the kernel, as ``flush`` does."""
+        if batch.advertisements:
+            self._send_advertisements(batch.advertisements)
+        messages, pending, frames = batch.messages, batch.pending, batch.frames
         start = 0
         refused: list[tuple[_Pending, int]] = []
-        messages, pending, frames = self._messages, self._pending, self._frames
-        if messages or frames:
-            self._messages, self._pending, self._frames = [], [], []
         # The first addresses are announced before the last of hundreds are there. All belong to the same requests in
         # the same order, so that no announcement comes before its address.
         slices = max(1, -(-len(messages) // ADDRESSES_PER_SLICE))
@@ -139,6 +159,8 @@ class LinuxDataplane:
                     entry = pending[some.start + error.position]
                     if entry is not None and not (entry.again and error.errno == errno.EEXIST):
                         refused.append((entry, error.errno))
+                        if entry.installs and error.errno != errno.EEXIST:
+                            frames = self._without_refused(frames, start, entry)
             if number == slices - 1:
                 self._send_frames(frames[start:])
             else:
@@ -151,9 +173,16 @@ class LinuxDataplane:
             else:
                 entry.port.refused(entry.address, entry.installs, code)
 
-    def send_advertisements(self) -> None:
-        """Sends the collected advertisements, those of one socket in one system call."""
-        collected, self._advertisements = self._advertisements, {}
+    def _without_refused(self, frames: list[PreparedAddress], start: int, entry: _Pending) -> list[PreparedAddress]:
+        """Announces no address that the kernel has just refused, not now and not again later."""
+        refused = entry.port.prepared(entry.address)
+        if refused is None:
+            return frames
+        self.cancel_frames([refused])
+        return frames[:start] + [waiting for waiting in frames[start:] if waiting is not refused]
+
+    def _send_advertisements(self, collected: Mapping[Transmitter, Sequence[_Sent]]) -> None:
+        """Sends advertisements, those of one socket in one system call."""
         for transmitter, sent in collected.items():
             self.sent(sent, transmitter.send([message for _, message in sent]))
 
@@ -168,12 +197,12 @@ class LinuxDataplane:
 
     def volley(self, send: Callable[[], None]) -> Volley:
         """Lays out the advertisements that ``send`` asks for, to be sent together any number of times; none now."""
-        waiting, self._advertisements = self._advertisements, {}
+        waiting = self.collect()
         try:
             send()
         finally:
-            collected, self._advertisements = self._advertisements, waiting
-        return Volley(self, collected)
+            laid_out, self._batch = self._batch, waiting
+        return Volley(self, laid_out.advertisements)
 
     @property
     def repeats(self) -> int:
@@ -187,7 +216,7 @@ class LinuxDataplane:
 
     def discard(self) -> None:
         """Forgets what was collected and not handed over."""
-        self._messages, self._pending, self._frames, self._advertisements = [], [], [], {}
+        self._batch = Batch()
         self._repeats.clear()
         self._pacers.clear()
 
@@ -208,7 +237,11 @@ class LinuxDataplane:
         """Opens what announcements leave by: a takeover must not need a file descriptor that may not be had."""
         if index not in self._senders:
             with suppress(OSError):  # tried again, and told, when there is something to announce
-                self._senders[index] = FrameSender(index)
+                self._senders[index] = self.make_sender(index)
+
+    def make_sender(self, index: int) -> FrameSender:
+        """Opens what frames leave by; raises ``OSError``."""
+        return FrameSender(index)
 
     def prepare_address(self, virtual: VirtualAddress, interface: Interface) -> PreparedAddress:
         """Builds what the kernel will be asked for about one address."""
@@ -228,25 +261,25 @@ class LinuxDataplane:
     def forget_interface(self, index: int) -> None:
         """Closes what belongs to an interface that is gone."""
         if sender := self._senders.pop(index, None):
-            sender.close()
+            close_aside(sender)
         for key in [key for key in self._pacers if key[0] == index]:
             del self._pacers[key]
 
     def queue_message(self, message: bytes, pending: _Pending | None) -> None:
         """Adds one netlink message to the batch."""
-        self._messages.append(message)
-        self._pending.append(pending)
+        self._batch.messages.append(message)
+        self._batch.pending.append(pending)
 
     def queue_messages(self, messages: Iterable[bytes], pending: Iterable[_Pending]) -> None:
         """Adds netlink messages to the batch."""
-        self._messages += messages
-        self._pending += pending
+        self._batch.messages += messages
+        self._batch.pending += pending
 
     def queue_advertisement(self, port: RouterPort, transmitter: Transmitter, message: OutgoingMessage) -> None:
         """Adds one advertisement to the batch."""
-        waiting = self._advertisements.get(transmitter)
+        waiting = self._batch.advertisements.get(transmitter)
         if waiting is None:
-            waiting = self._advertisements[transmitter] = []
+            waiting = self._batch.advertisements[transmitter] = []
         waiting.append((port, message))
 
     def queue_frames(self, chosen: Sequence[PreparedAddress], repeat: int, policy: AnnouncementPolicy) -> None:
@@ -256,7 +289,7 @@ class LinuxDataplane:
             paced = [prepared for prepared in chosen if _pace(prepared, policy) > 0 and prepared.outgoing is not None]
             at_once = [prepared for prepared in chosen if _pace(prepared, policy) <= 0]
         if repeat > 0:
-            self._frames += at_once
+            self._batch.frames += at_once
         for _ in range(repeat - 1):
             self._repeats += at_once
         for _ in range(repeat):
@@ -269,14 +302,16 @@ class LinuxDataplane:
         pacer = self._pacers.get(key)
         if pacer is None:
             pacer = self._pacers[key] = Pacer(interval)
+        pacer.interval = interval  # another one after a reload
         assert prepared.outgoing is not None
         pacer.add(address, prepared.outgoing)
 
     def cancel_frames(self, going: list[PreparedAddress]) -> None:
         """Drops the announcements of these addresses that are still waiting."""
         gone = {(prepared.index, prepared.frame) for prepared in going}
-        if self._frames:
-            self._frames = [waiting for waiting in self._frames if (waiting.index, waiting.frame) not in gone]
+        if self._batch.frames:
+            frames = self._batch.frames
+            self._batch.frames = [waiting for waiting in frames if (waiting.index, waiting.frame) not in gone]
         if self._repeats:
             self._repeats = deque(waiting for waiting in self._repeats if (waiting.index, waiting.frame) not in gone)
         for (index, _), pacer in self._pacers.items():
@@ -300,7 +335,8 @@ class LinuxDataplane:
         """Gives a sending socket back; what was collected for it is sent before the last user's is closed."""
         self._users[key] -= 1
         if self._users[key] == 0:
-            self.send_advertisements()
+            waiting, self._batch.advertisements = self._batch.advertisements, {}
+            self._send_advertisements(waiting)
             del self._users[key]
             self._transmitters.pop(key).close()
 
@@ -331,7 +367,7 @@ class LinuxDataplane:
         sender = self._senders.get(index)
         try:
             if sender is None:
-                sender = self._senders[index] = FrameSender(index)
+                sender = self._senders[index] = self.make_sender(index)
         except OSError as error:
             _log.warning("cannot announce on interface number %d: %s", index, error.strerror)
             return
@@ -376,7 +412,8 @@ class RouterPort:
         self._transmitter_key: _TransmitterKey | None = None
         self._outgoing: dict[tuple[bytes, int], OutgoingMessage] = {}
         """Ready advertisements by message and identity of the destination, which they keep alive."""
-        self._send_error: str | None = None
+        self._send_errors: dict[IPAddress | None, str] = {}
+        """By destination: why the last advertisement was not sent there."""
         self.config = config
         self.installed: set[IPAddress] = set()
         """What this process put on an interface and has to take off again."""
@@ -456,6 +493,10 @@ class RouterPort:
             and not self._table.holds(prepared.virtual.device, address)
         )
 
+    def prepared(self, address: IPAddress) -> PreparedAddress | None:
+        """What is ready for a virtual address; None where its interface is missing."""
+        return self._prepared.get(address)
+
     # -- what a runner asks for -----------------------------------------------------------------------------------
 
     def prepare(self, message: bytes, destination: IPAddress) -> None:
@@ -475,13 +516,17 @@ class RouterPort:
         self._shared.queue_advertisement(self, self._transmitter, self._outgoing[key])
 
     def sent(self, destination: IPAddress | None, error: SendError | None) -> bool:
-        """Hears what became of an advertisement; an error is logged once until it changes. True where there was one."""
-        text = None if error is None else f"{destination}: {error}"
-        if text != self._send_error:
-            self._send_error = text
+        """Hears what became of an advertisement; an error is logged once until it changes.
+
+        True where any destination has one.
+        """
+        text = None if error is None else str(error)
+        if text != self._send_errors.get(destination):
+            self._send_errors.pop(destination, None)
             if text is not None:
-                _log.warning("(%s) an advertisement was not sent to %s", self.config.name, text)
-        return error is not None
+                self._send_errors[destination] = text
+                _log.warning("(%s) an advertisement was not sent to %s: %s", self.config.name, destination, text)
+        return bool(self._send_errors)
 
     def install(self, only: frozenset[IPAddress] | None) -> None:
         """Adds the addresses to the batch."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeAlias
 
 from vrrpd.net.mmsg import HEADER_SIZE, Buffer, Message, MessageHeader, recvmmsg
@@ -34,6 +34,8 @@ class Inbox:
     """
 
     def __init__(self, count: int, size: int, control: int, name: int, head: str, about: str) -> None:
+        self.exhausted = True
+        """The last ``receive`` left nothing waiting."""
         self._count, self._size, self._control, self._name = count, size, control, name
         self._data_area = ctypes.create_string_buffer(count * size)
         self._control_area = ctypes.create_string_buffer(count * control)
@@ -60,19 +62,23 @@ class Inbox:
         self._head = _padded(head, size)
         self._about = _padded(about, control)
 
-    def receive(self, descriptor: int, limit: int) -> Iterator[tuple[Lengths, tuple[Any, ...], tuple[Any, ...], int]]:
-        """Takes up to ``limit`` datagrams off a non-blocking socket.
+    def receive(
+        self, descriptor: int, limit: int, go_on: Callable[[], bool] = lambda: True
+    ) -> Iterator[tuple[Lengths, tuple[Any, ...], tuple[Any, ...], int]]:
+        """Takes up to ``limit`` datagrams off a non-blocking socket, as long as ``go_on`` says so between two calls.
 
         Of each: its lengths, its head and what is about it, taken apart, and its place for ``datagram``, which is good
         until the next one is asked for. What is behind the lengths is left over from earlier datagrams. Fewer where
-        there are no more, or where the socket has an error, which reading it clears.
+        there are no more (``exhausted``), or where the socket has an error, which reading it clears.
         """
-        while limit > 0:
+        self.exhausted = False
+        while limit > 0 and go_on():
             wanted = min(limit, self._count)
             # The kernel writes what it used over what it may use.
             self._header_view[:] = self._fresh
             received: int = recvmmsg(descriptor, self._address, wanted, 0, None)
             if received <= 0:
+                self.exhausted = True
                 return
             yield from zip(
                 _LENGTHS.iter_unpack(self._header_view[: received * HEADER_SIZE]),
@@ -83,6 +89,7 @@ class Inbox:
             )
             limit -= received
             if received < wanted:
+                self.exhausted = True
                 return
 
     def datagram(self, place: int, lengths: Lengths) -> tuple[bytes, bytes, bytes]:

@@ -157,6 +157,8 @@ class InterfaceTable:
         self._interfaces: dict[int, Interface] = {}
         self._indexes: dict[str, int] = {}
         self._addresses: dict[int, dict[tuple[int, IPAddress, int], InterfaceAddress]] = {}
+        self._present_on: dict[int, frozenset[IPAddress]] = {}
+        """By interface index, as far as somebody has asked since the last change."""
 
     def apply(self, event: NetworkEvent) -> frozenset[str]:
         """Takes an event in and names the interfaces whose state, addresses or existence it changed.
@@ -170,9 +172,11 @@ class InterfaceTable:
                 return self._remove_interface(index)
             case AddressAdded(address):
                 addresses = self._addresses.setdefault(address.index, {})
+                self._present_on.pop(address.index, None)
                 known, addresses[address.key] = addresses.get(address.key), address
                 return frozenset() if known == address else self._name(address.index)
             case AddressRemoved(address):
+                self._present_on.pop(address.index, None)
                 if self._addresses.get(address.index, {}).pop(address.key, None) is None:
                     return frozenset()
                 return self._name(address.index)
@@ -183,7 +187,7 @@ class InterfaceTable:
     def replace(self, interfaces: Iterable[Interface], addresses: Iterable[InterfaceAddress]) -> frozenset[str]:
         """Forgets everything, takes a snapshot in, and names the interfaces about which something is different now."""
         before = {name: (self.interface(name), self.addresses(name)) for name in self._indexes}
-        self._interfaces, self._indexes, self._addresses = {}, {}, {}
+        self._interfaces, self._indexes, self._addresses, self._present_on = {}, {}, {}, {}
         for interface in interfaces:
             self._set_interface(interface)
         for address in addresses:
@@ -216,6 +220,7 @@ class InterfaceTable:
 
     def _remove_interface(self, index: int) -> frozenset[str]:
         self._addresses.pop(index, None)
+        self._present_on.pop(index, None)
         interface = self._interfaces.pop(index, None)
         if interface is None:
             return frozenset()
@@ -239,11 +244,25 @@ class InterfaceTable:
 
     def entries(self, name: str, address: IPAddress) -> tuple[InterfaceAddress, ...]:
         """An address on an interface: one entry for each prefix length it is there with."""
+        index = self._indexes.get(name)
+        if index is None or address not in self._present(index):
+            return ()
         return tuple(entry for entry in self.addresses(name) if entry.address == address)
 
     def holds(self, name: str, address: IPAddress, prefix_length: int | None = None) -> bool:
         """Tells whether the address is on the interface, with that prefix length or (None) any."""
-        return any(prefix_length in (None, entry.prefix_length) for entry in self.entries(name, address))
+        if prefix_length is not None:
+            return any(entry.prefix_length == prefix_length for entry in self.entries(name, address))
+        index = self._indexes.get(name)
+        return index is not None and address in self._present(index)
+
+    def _present(self, index: int) -> frozenset[IPAddress]:
+        """All addresses of an interface: every virtual router asks for its own whenever one of hundreds has changed."""
+        present = self._present_on.get(index)
+        if present is None:
+            entries = self._addresses.get(index, {})
+            present = self._present_on[index] = frozenset(entry.address for entry in entries.values())
+        return present
 
     def holds_anywhere(self, address: IPAddress) -> bool:
         """Tells whether any interface has the address."""
@@ -283,10 +302,11 @@ class InterfaceTable:
         return [
             entry
             for entry in self.addresses(name)
-            if entry.address.version == family
+            # Of hundreds most are ours: that is the cheapest question.
+            if (include_ours or not entry.ours)
+            and entry.address.version == family
             and (family == 4 or entry.address.is_link_local)
             and entry.address not in excluding
-            and (include_ours or not entry.ours)
         ]
 
     @staticmethod

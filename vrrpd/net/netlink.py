@@ -34,6 +34,9 @@ from vrrpd.net.interfaces import (
 )
 from vrrpd.net.sockets import enlarge_receive_buffer
 
+_NO_KIND: Final = 0x3FF
+"""A kind of request that rtnetlink does not have (RTM_MAX is below 128)."""
+
 
 def _address_message_class() -> Any:
     """Imports pyroute2's class for address messages without the rest of the library.
@@ -163,9 +166,13 @@ def encode_keep(install: bytes, address: VirtualAddress) -> bytes:
 
 
 def encode_invalid(address: VirtualAddress, index: int) -> bytes:
-    """Encodes a request like that of ``encode_install`` that the kernel refuses: its address would live for 0 s."""
+    """Encodes a request like that of ``encode_install`` that the kernel refuses, before it locks anything.
+
+    Its address would live for 0 s. Kernels that look at that only under the lock for all of the network's configuration
+    (before 6.14) get a request of a kind that there is none of.
+    """
     return _encode(
-        rtnetlink.NEW_ADDRESS,
+        rtnetlink.NEW_ADDRESS if _kernel_release() >= (6, 14) else _NO_KIND,
         rtnetlink.REQUEST | rtnetlink.CREATE | rtnetlink.EXCLUSIVE,
         index,
         address.address,
@@ -173,6 +180,12 @@ def encode_invalid(address: VirtualAddress, index: int) -> bytes:
         [("IFA_FLAGS", 0), _lifetimes(0, 0)],
         address.scope,
     )
+
+
+def _kernel_release() -> tuple[int, ...]:
+    """The first two numbers of the kernel's release; none where they cannot be read."""
+    found = re.match(r"(\d+)\.(\d+)", os.uname().release)
+    return () if found is None else tuple(map(int, found.groups()))
 
 
 def encode_withdraw(address: VirtualAddress, index: int) -> bytes:

@@ -2,43 +2,86 @@
 
 A takeover is three calls: advertisements on a raw socket, addresses by netlink, frames on a packet socket. Here the
 same code makes the same calls, each of which goes a good part of the way through the kernel and changes nothing: a
-datagram that only looks for its way (MSG_PROBE), a request that is invalid in its last field, a frame on the loopback
-interface that no protocol claims. (A hop limit of 0 would not do: Linux lets such a datagram out.)
+datagram that only looks for its way (MSG_PROBE), a request that is refused before the kernel takes its lock for the
+network's configuration, which others may hold for long, and a frame on the loopback interface that nobody takes but the
+socket which sent it, whose filter drops it. (A hop limit of 0 would not do: Linux lets such a datagram out.)
 Nothing of it is seen by anybody on the network.
 """
 
 from __future__ import annotations
 
+import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from vrrpd.config.model import VirtualAddress
-from vrrpd.net.dataplane import LinuxDataplane, PreparedAddress
+from vrrpd.config.model import VirtualAddress, VirtualRouterConfig
+from vrrpd.net.announce import FrameSender
+from vrrpd.net.dataplane import LinuxDataplane, PreparedAddress, RouterPort
 from vrrpd.net.interfaces import Interface
 from vrrpd.net.netlink import encode_invalid
 from vrrpd.net.outgoing import OutgoingMessage, SendError
-from vrrpd.net.sockets import Transmitter
+from vrrpd.net.sockets import Transmitter, attach_filter
 from vrrpd.protocol.datagram import IPAddress
 
 _LOOPBACK_INDEX: Final = 1
 """The loopback interface is the first in every network namespace."""
-_UNCLAIMED: Final = struct.pack("!6s6sH28x", b"\0" * 6, b"\0" * 6, 0x88B5)
-"""An Ethernet frame of the type that IEEE 802 sets aside for local experiments."""
+_EXPERIMENTAL: Final = 0x88B5
+"""The type of Ethernet frames that IEEE 802 sets aside for local experiments."""
+_FRAME: Final = struct.pack("!6s6sH28x", b"\0" * 6, b"\0" * 6, _EXPERIMENTAL)
+_RETURN: Final = 0x06
 
 
 class PracticeDataplane(LinuxDataplane):
     """Sends, installs and announces nothing, by all the code that would do it."""
 
+    def port(self, config: VirtualRouterConfig, on_refused: Callable[[IPAddress, str], None]) -> PracticePort:
+        """The dataplane of one router, which minds no refusal: that is what was asked for."""
+        return PracticePort(self, self._table, config, on_refused)
+
     def prepare_address(self, virtual: VirtualAddress, interface: Interface) -> PreparedAddress:
         """Builds a request that is refused, and a frame that nobody takes."""
         self.open_sender(_LOOPBACK_INDEX)
         invalid = encode_invalid(virtual, interface.index)
-        return PreparedAddress(virtual, _LOOPBACK_INDEX, invalid, invalid, _UNCLAIMED, OutgoingMessage(_UNCLAIMED))
+        return PreparedAddress(virtual, _LOOPBACK_INDEX, invalid, invalid, _FRAME, OutgoingMessage(_FRAME))
+
+    def make_sender(self, index: int) -> FrameSender:
+        """Opens what frames leave by; raises ``OSError``."""
+        return _PracticeSender(index)
 
     def open_transmitter(self, interface: str, index: int, source: IPAddress, hop_limit: int) -> Transmitter:
         """Opens a socket that only looks for the way of what it is given."""
         return _PracticeTransmitter(interface, index, source, hop_limit)
+
+
+class PracticePort(RouterPort):
+    """The dataplane of a router that practises."""
+
+    refusals = 0
+    """Requests that the kernel has refused: all that were made."""
+
+    def refused(self, address: IPAddress, installs: bool, code: int) -> None:
+        """Hears that the kernel refused a request, as it had to."""
+        self.refusals += 1
+        super().refused(address, installs, code)
+
+
+class _PracticeSender(FrameSender):
+    """Takes its own frames in, and throws them away unseen: frames that nobody takes would be counted as dropped."""
+
+    def __init__(self, index: int) -> None:
+        super().__init__(index)
+        try:
+            attach_filter(self._socket, [(_RETURN, 0, 0, 0)])
+            self._socket.bind((socket.if_indextoname(index), _EXPERIMENTAL))
+        except BaseException:
+            self.close()
+            raise
+
+    def send(self, frames: Sequence[OutgoingMessage]) -> list[SendError]:
+        """Sends them; an interface that is down is no trouble."""
+        super().send(frames)
+        return []
 
 
 class _PracticeTransmitter(Transmitter):

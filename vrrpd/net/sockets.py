@@ -11,7 +11,7 @@ import ctypes
 import errno
 import socket
 import struct
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
@@ -286,18 +286,29 @@ class Receiver:
         except FileNotFoundError:
             return  # There was none.
 
-    def receive(self, limit: int) -> Iterator[tuple[int, Hashable, RawPacket, float | None]]:
+    @property
+    def exhausted(self) -> bool:
+        """The last ``receive``, followed to its end, left nothing waiting."""
+        return self._inbox.exhausted
+
+    def receive(
+        self, limit: int, go_on: Callable[[], bool] = lambda: True
+    ) -> Iterator[tuple[int, Hashable, RawPacket, float | None]]:
         """Takes up to ``limit`` packets off the socket; fewer when there are no more, or when the interface is down.
+
+        ``go_on`` is asked between two system calls.
 
         Of each: the virtual router id, 0 where there is none or it is behind IP options; a signature, which is equal
         for two packets only if their ``Datagram`` is; where the packet is, for ``packet``; when the kernel took it in,
         by the wall clock.
         """
-        return self._receive_ipv4(limit) if self._family == 4 else self._receive_ipv6(limit)
+        return self._receive_ipv4(limit, go_on) if self._family == 4 else self._receive_ipv6(limit, go_on)
 
-    def _receive_ipv4(self, limit: int) -> Iterator[tuple[int, Hashable, RawPacket, float | None]]:
+    def _receive_ipv4(
+        self, limit: int, go_on: Callable[[], bool]
+    ) -> Iterator[tuple[int, Hashable, RawPacket, float | None]]:
         inbox = self._inbox
-        for lengths, (front, middle, rest), stamped, place in inbox.receive(self._socket.fileno(), limit):
+        for lengths, (front, middle, rest), stamped, place in inbox.receive(self._socket.fileno(), limit, go_on):
             length = lengths[3]
             # All but identification and header checksum. The front holds the length.
             if length <= HEAD:
@@ -312,9 +323,11 @@ class Receiver:
                 _stamp(lengths, stamped),
             )
 
-    def _receive_ipv6(self, limit: int) -> Iterator[tuple[int, Hashable, RawPacket, float | None]]:
+    def _receive_ipv6(
+        self, limit: int, go_on: Callable[[], bool]
+    ) -> Iterator[tuple[int, Hashable, RawPacket, float | None]]:
         inbox = self._inbox
-        for lengths, (vrid,), stamped, place in inbox.receive(self._socket.fileno(), limit):
+        for lengths, (vrid,), stamped, place in inbox.receive(self._socket.fileno(), limit, go_on):
             message, control, sender = inbox.datagram(place, lengths)
             stamp = _stamp(lengths, stamped)
             about = control if stamp is None else control[_STAMP_SPACE:]
