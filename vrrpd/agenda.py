@@ -291,18 +291,22 @@ class Agenda:
         if first is None or isinstance(first[0], Round):
             return
         now = self._clock()
-        if first[1] - min(2 * takes, _decision_lead(first[0])) > now:
+        due = self._queue.due(now + DECISION_LEAD, ROUTERS_PER_BATCH)
+        if first[1] - min(takes * (1 + len(due) / 2), _decision_lead(first[0])) > now:
+            for runner in due:
+                self.schedule(runner)
             return
         self._end_rests()
         waiting: deque[tuple[float, Batch]] = deque()
-        begun = moment = now
-        for runner in self._queue.due(now + DECISION_LEAD, ROUTERS_PER_BATCH):
+        begun = now
+        for runner in due:
             deadline = runner.deadline
             if deadline is not None and deadline <= now + _decision_lead(runner):
-                # Nobody leaves late because the next one decides.
-                while waiting and waiting[0][0] <= self._clock() + takes / 2:
+                late = deadline <= self._clock()
+                # Nobody leaves late because the next one decides, unless that one is late as well.
+                while waiting and not late and waiting[0][0] <= self._clock() + takes / 2:
                     self._act(*waiting.popleft())
-                if waiting and deadline - begun <= ONE_MOMENT:
+                if waiting and (late or deadline - begun <= ONE_MOMENT):
                     _, batch = waiting.pop()
                     self._dataplane.resume(batch)
                 else:
