@@ -18,7 +18,7 @@ from typing import Any, Final, cast
 
 import pytest
 
-from tests.protocol.builders import GROUP, OURS, QUIET
+from tests.protocol.builders import GROUP, LOWER, OURS, QUIET
 from vrrpd import links
 from vrrpd.agenda import Agenda
 from vrrpd.links import Link
@@ -63,7 +63,7 @@ class Heard:
     at: float
     vrid: int
     priority: int
-    source: IPv4Address = IPv4Address("192.0.2.1")
+    source: IPv4Address = LOWER
     interval: int = 100
 
     def datagram(self) -> Datagram:

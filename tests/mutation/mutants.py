@@ -13,11 +13,13 @@ TIMING: Final = "vrrpd/protocol/timing.py"
 PACKET: Final = "vrrpd/protocol/packet.py"
 RUNNER: Final = "vrrpd/runner.py"
 ROUNDS: Final = "vrrpd/rounds.py"
+AGENDA: Final = "vrrpd/agenda.py"
 
 SIMULATION: Final = "tests/simulation/test_simulation.py::test_one_rightful_master_serves_once_the_network_is_whole"
 BACKUP_TESTS: Final = "tests/protocol/test_backup.py"
 MASTER_TESTS: Final = "tests/protocol/test_master.py"
 ROUND_TESTS: Final = "tests/test_rounds.py"
+AGENDA_TESTS: Final = "tests/test_agenda.py"
 STORIES: Final = "tests/simulation/test_scenarios.py"
 LAN_STORIES: Final = "tests/simulation/test_stories.py"
 
@@ -359,5 +361,55 @@ MUTANTS: Final = (
         "        self.next_advertisements = due\n",
         "        self.next_advertisements = now + self._interval\n",
         (ROUND_TESTS,),
+    ),
+    # -- agenda.py
+    Mutant(
+        "what was decided ahead of its time leaves at once",
+        AGENDA,
+        "        while self._clock() < moment:\n            pass\n",
+        "",
+        (AGENDA_TESTS,),
+    ),
+    Mutant(
+        "a takeover does not look into the sockets first",
+        AGENDA,
+        "            self._drain_all()\n            took =",
+        "            took =",
+        (AGENDA_TESTS,),
+    ),
+    Mutant(
+        "a crowded socket rests for longer than a farewell can wait",
+        AGENDA,
+        "min(LONGEST_REST, RESTED * patience)",
+        "20 * LONGEST_REST",
+        (AGENDA_TESTS,),
+    ),
+    Mutant(
+        "a rest goes on although nobody is as patient any more",
+        AGENDA,
+        "            if resting.when() > soon:",
+        "            if False:",
+        (AGENDA_TESTS,),
+    ),
+    Mutant(
+        "a MASTER is as patient as a BACKUP",
+        RUNNER,
+        "            case Master():\n                return 0.0",
+        "            case Master():\n                return router.skew_time",
+        (AGENDA_TESTS,),
+    ),
+    Mutant(
+        "nobody listens any more after a rest in which nothing came",
+        AGENDA,
+        "            self._loop.add_reader(self._descriptors[link], self._on_packets, link)\n        if familiar < 0:",
+        "            pass\n        if familiar < 0:",
+        (AGENDA_TESTS,),
+    ),
+    Mutant(
+        "a deadline that was moved earlier is not noted",
+        AGENDA,
+        "        for runner in runners:\n            self.schedule(runner)\n        self._settle()",
+        "        self._settle()",
+        (AGENDA_TESTS,),
     ),
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.mutation.__main__ import ROOT, copy_tree, mutated, survivors
-from tests.mutation.mutants import MUTANTS, PACKET, ROUNDS, ROUTER, RUNNER, SIMULATION, TIMING, Mutant
+from tests.mutation.mutants import AGENDA, MUTANTS, PACKET, ROUNDS, ROUTER, RUNNER, SIMULATION, TIMING, Mutant
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
@@ -24,7 +24,7 @@ def test_the_mutant_changes_one_place_and_leaves_a_program(mutant: Mutant) -> No
 def test_there_are_enough_mutants_of_every_file() -> None:
     files = Counter(mutant.file for mutant in MUTANTS)
     assert len(MUTANTS) >= 25
-    assert set(files) == {ROUTER, TIMING, PACKET, RUNNER, ROUNDS}
+    assert set(files) == {ROUTER, TIMING, PACKET, RUNNER, ROUNDS, AGENDA}
     assert min(files.values()) >= 4
     names = [mutant.name for mutant in MUTANTS]
     assert len(names) == len(set(names))
