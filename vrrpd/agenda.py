@@ -20,7 +20,7 @@ from vrrpd.protocol.datagram import IPAddress
 from vrrpd.rounds import Round, Rounds
 from vrrpd.runner import Runner
 
-TAKEOVER_LEAD: Final = 0.002
+TAKEOVER_LEAD: Final = 0.0025
 """Seconds before a takeover at which the daemon wakes, to rehearse it and to listen until the very moment: a processor
 that sleeps needs a tenth of a millisecond and more to get going. Longer, and the scheduler would take us for one of
 those who use much. Nothing of this happens while a master is heard."""
@@ -275,7 +275,7 @@ class Agenda:
         Again and again, until it is time for the decision: a cache that was warm a millisecond ago may be cold.
         """
         begun, first = self._clock(), self._queue.first
-        if first is None or self.rehearsal is None or first[1] - min(DECISION_LEAD, 2 * takes) - begun < takes:
+        if first is None or self.rehearsal is None or first[1] - begun < takes + min(DECISION_LEAD, 1.5 * takes):
             return None
         self.rehearsal.play()
         return self._clock() - begun
