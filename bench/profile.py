@@ -35,6 +35,8 @@ from matplotlib import pyplot
 
 STEPS: Final = ("wake", "rehearse", "decide", "advertisement", "addresses", "announcement")
 COLOURS: Final = dict(zip(STEPS, ("black", "tab:gray", "tab:orange", "tab:blue", "tab:green", "tab:red"), strict=True))
+LEAVING: Final = ("advertisement", "addresses", "announcement")
+"""None of these is done before the deadline: calls until then had nothing to send."""
 Timeline = dict[str, list[tuple[float, float]]]
 """By step, begin and end of each time that it is taken, in microseconds from the deadline: a takeover is rehearsed more
 than once."""
@@ -101,7 +103,10 @@ def median_of(takeovers: Sequence[Sequence[Sequence[Any]]]) -> Timeline:
         if step == "wake":
             spans = [[(noted[0][1], noted[0][1])] for noted in takeovers]
         else:
-            spans = [[(b, d) for label, b, d in noted if label == step and d > b] for noted in takeovers]
+            spans = [
+                [(b, d) for label, b, d in noted if label == step and d > b and (d > 0 or step not in LEAVING)]
+                for noted in takeovers
+            ]
         # Only rehearsals are repeated on purpose; of every other step the first is the one that counts.
         most = statistics.median_low([len(seen) for seen in spans]) if step == "rehearse" and spans else 1
         numbered = ([seen[number] for seen in spans if len(seen) > number] for number in range(most))

@@ -20,7 +20,13 @@ SECOND_NS = 1_000_000_000
 EARLY = [
     [["wake", -1900, -1900], ["rehearse", -1800, -1000], ["rehearse", -900, -600], ["decide", -200, -100]],
     [["wake", -2000, -2000], ["rehearse", -1900, -1200], ["rehearse", -1100, -800], ["decide", -300, -200]],
-    [["wake", -2100, -2100], ["rehearse", -2000, -1400], ["decide", -400, -300], ["advertisement", 10, 60]],
+    [
+        ["wake", -2100, -2100],
+        ["rehearse", -2000, -1400],
+        ["announcement", -500, -499],
+        ["decide", -400, -300],
+        ["advertisement", 10, 60],
+    ],
 ]
 """What the daemon notes of three takeovers: step, begin and end in microseconds from the deadline."""
 
