@@ -49,7 +49,7 @@ netns: setup  ## real daemons in network namespaces
 	$(BIN)/pytest -m netns
 
 # Most of these wait most of the time, so that several run side by side; those marked `alone` measure something.
-test: setup check core simulation  ## everything but the image: style, types, core, simulation, namespaces, faults, keepalived
+test: setup check core simulation  ## every test but those of the image: style, types, core, simulation, namespaces, faults, keepalived
 	@tools/fetch-keepalived .cache/keepalived || echo "test: going on without keepalived: the tests say what that means"
 	$(BIN)/pytest -n 4 -m "not alone and not faults" $(CORE_TESTS:%=--ignore=%) --ignore=tests/image
 	$(BIN)/pytest -m "alone or faults" $(CORE_TESTS:%=--ignore=%) --ignore=tests/image
