@@ -49,10 +49,11 @@ netns: setup  ## real daemons in network namespaces
 	$(BIN)/pytest -m netns
 
 # Most of these wait most of the time, so that several run side by side; those marked `alone` measure something.
-test: setup check core simulation  ## everything but the image: style, types, core, simulation, namespaces, faults, keepalived
+test: setup check core simulation  ## every test but those of the image: style, types, core, simulation, namespaces, faults, keepalived
 	@tools/fetch-keepalived .cache/keepalived || echo "test: going on without keepalived: the tests say what that means"
 	$(BIN)/pytest -n 4 -m "not alone and not faults" $(CORE_TESTS:%=--ignore=%) --ignore=tests/image
 	$(BIN)/pytest -m "alone or faults" $(CORE_TESTS:%=--ignore=%) --ignore=tests/image
+	$(BIN)/pytest --benchmark-disable bench/test_micro.py
 
 image:  ## the container image, by docker or podman, or as root on a Debian that has neither
 	tools/build-image
@@ -80,7 +81,7 @@ manifests: setup  ## write the manifests in deploy/ anew
 bench: $(VENV)/.bench keepalived  ## beside keepalived, everything: 25 minutes; a quiet machine is needed
 	@$(BIN)/python -m bench
 
-bench-quick: $(VENV)/.bench keepalived  ## beside keepalived, a round or so of everything: two minutes
+bench-quick: $(VENV)/.bench keepalived  ## beside keepalived, a round of each scenario: two minutes
 	@$(BIN)/python -m bench --quick
 
 bench-micro: $(VENV)/.bench  ## the parts of the way of one advertisement, without a network

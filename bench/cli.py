@@ -149,7 +149,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Measures failovers of vrrpd beside keepalived, in network namespaces.",
         epilog="scenarios: " + "; ".join(f"{scenario.key}: {scenario.title}" for scenario in SCENARIOS),
     )
-    parser.add_argument("--quick", action="store_true", help="a round or so of everything, within two minutes")
+    parser.add_argument("--quick", action="store_true", help="a round of each scenario, within two minutes")
     parser.add_argument("--rounds", type=_rounds, metavar="N", help="rounds of each scenario")
     parser.add_argument(
         "--only",

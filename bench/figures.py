@@ -9,7 +9,7 @@ from typing import Final
 
 from bench.percentiles import over_rounds
 from bench.results import EventSample, Results, SteadySample
-from bench.scenarios import BUSY, FAILURES, MANY_ROUTERS, SCENARIOS, SINGLE, STEADY, Event
+from bench.scenarios import BUSY, FAILURES, SCENARIOS, SINGLE, STEADY, Event
 
 OURS: Final = "vrrpd"
 BASELINE: Final = "keepalived"
@@ -106,12 +106,12 @@ def figures(results: Results) -> list[Figure]:
         key = scenario.key
         for event in (*FAILURES, Event.PREEMPTION):
             found += _overheads(results, key, event)
-        if scenario in (SINGLE, MANY_ROUTERS, STEADY):
+        if scenario in (SINGLE, STEADY):
             found.append(_start(results, key))
         if scenario is STEADY:
             found += _steady(results)
         if scenario is BUSY:
-            found.append(_busy(results))
+            found += _busy(results)
     return [figure for figure in found if any(value is not None for value in figure.values.values())]
 
 
@@ -170,8 +170,13 @@ def _steady(results: Results) -> Iterable[Figure]:
     yield _figure(results, key, "false failovers", "", failovers, 100)
 
 
-def _busy(results: Results) -> Figure:
+def _busy(results: Results) -> Iterable[Figure]:
+    def errors(daemon: str) -> list[list[float]]:
+        return [list(sample.interval_errors_ms) for sample in results.busy if sample.daemon == daemon]
+
     def failovers(daemon: str) -> list[list[float]]:
         return [[sample.false_failovers] for sample in results.busy if sample.daemon == daemon]
 
-    return _figure(results, BUSY.key, "false failovers", "", failovers, 100)
+    for name, percent in (("p50", 50), ("p99", 99)):
+        yield _figure(results, BUSY.key, f"interval error {name}", "ms", errors, percent)
+    yield _figure(results, BUSY.key, "false failovers", "", failovers, 100)

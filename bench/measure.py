@@ -16,6 +16,8 @@ from bench.stage import Round, RoundFailed, RoundVoid, Stage
 
 ATTEMPTS: Final = 3
 """How often a void round is tried."""
+WARM_UP: Final = Job(SINGLE, 1, measures_start=False)
+"""As long as this takes what comes before everything else: each daemon is started once, on one router."""
 
 
 class Run:
@@ -33,7 +35,7 @@ class Run:
         self._warm_up()
         for job in jobs:
             for number in range(job.rounds):
-                if not self._has_time_for(job):
+                if not self._has_time_for(job, len(self._results.daemons)):
                     rest = job.rounds - number
                     self._problem(f"{job.scenario.key}: {rest} of {job.rounds} rounds left out for lack of time")
                     break
@@ -45,16 +47,15 @@ class Run:
         daemons = self._results.daemons
         return daemons if number % 2 == 0 else reversed(daemons)
 
-    def _has_time_for(self, job: Job) -> bool:
-        needed = job.estimate * len(self._results.daemons)
+    def _has_time_for(self, job: Job, daemons: int) -> bool:
+        needed = job.estimate * daemons
         return self._deadline is None or time.monotonic() + needed <= self._deadline
 
     def _warm_up(self) -> None:
         """Start every daemon once, so that its files are in memory and its byte code is compiled."""
-        job = Job(SINGLE, 1)
         for program in self._results.daemons:
             self._progress.begin(f"{program.name}: started once to warm up")
-            with self._stage.round(program, job, 0) as current:
+            with self._stage.round(program, WARM_UP, 0) as current:
                 current.start_alone()
 
     def _measure(self, program: Program, job: Job, number: int) -> None:
@@ -71,6 +72,8 @@ class Run:
                 return
             except RoundVoid as reason:
                 self._problem(f"{what.strip()}: void, attempt {attempt} of {ATTEMPTS}: {reason}")
+                if not self._has_time_for(job, daemons=1):
+                    return
             except RoundFailed as failure:
                 self._problem(f"{what.strip()}: failed: {failure}")
                 return
@@ -131,5 +134,5 @@ def chosen(
 
 
 def estimate(jobs: Iterable[Job], daemons: int) -> float:
-    """About how many seconds a run takes."""
-    return daemons * sum(job.estimate * job.rounds for job in jobs)
+    """About how many seconds a run takes, with its warm-up."""
+    return daemons * sum(job.estimate * job.rounds for job in (WARM_UP, *jobs))

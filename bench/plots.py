@@ -1,6 +1,6 @@
 """The pictures: distribution of the overhead, outage over time, takeover of many routers as a cumulative curve.
 
-The only file that imports matplotlib, which the ``bench`` extra brings.
+It needs matplotlib, which the ``bench`` extra brings.
 """
 
 from __future__ import annotations

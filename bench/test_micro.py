@@ -17,6 +17,7 @@ from tests.silence import Silence
 from vrrpd.lab import Lab, LabUnavailable, ensure_privileges
 from vrrpd.links import Link
 from vrrpd.net.interfaces import Interface
+from vrrpd.net.outgoing import OutgoingBatch, OutgoingMessage, send_all
 from vrrpd.protocol.actions import StateName
 from vrrpd.protocol.admission import AdmissionPolicy
 from vrrpd.protocol.datagram import Datagram
@@ -37,6 +38,8 @@ VIP: Final = IPv4Address("198.18.1.1")
 PARAMETERS: Final = RouterParameters(VRID, Version.V3, 100, 100, (VIP,))
 ADVERTISEMENT: Final = Advertisement(Version.V3, VRID, 200, 100, (VIP,))
 MESSAGE: Final = encode(ADVERTISEMENT, MASTER, GROUP)
+TOGETHER: Final = 51
+"""As many of 254 routers are due at the same moment (50 moments a second, 100 ms)."""
 LONG: Final = Advertisement(Version.V3, VRID, 200, 100, tuple(IPv4Address(f"198.18.1.{n}") for n in range(1, 255)))
 
 # pytest-benchmark has no type information.
@@ -62,6 +65,43 @@ def test_encode(benchmark: Benchmark, advertisement: Advertisement) -> None:
 def test_decode(benchmark: Benchmark, advertisement: Advertisement) -> None:
     datagram = Datagram(MASTER, GROUP, 255, encode(advertisement, MASTER, GROUP))
     assert benchmark(decode, datagram).advertisement == advertisement
+
+
+@pytest.fixture
+def loopback() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """A sender that is connected to a receiver on this host, which needs no rights; what is too much is lost."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        receiver.setblocking(False)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.connect(receiver.getsockname())
+            yield sender, receiver
+
+
+@pytest.mark.parametrize("advertisement", [ADVERTISEMENT, LONG], ids=["1 address", "254 addresses"])
+def test_lay_out_for_the_kernel(benchmark: Benchmark, advertisement: Advertisement) -> None:
+    message = encode(advertisement, MASTER, GROUP)
+    assert benchmark(OutgoingMessage, message, GROUP).destination == GROUP
+
+
+@pytest.mark.parametrize("count", [1, TOGETHER])
+def test_send_what_is_due_together(
+    benchmark: Benchmark, loopback: tuple[socket.socket, socket.socket], count: int
+) -> None:
+    """As a takeover does: messages that are ready, brought together when it is time."""
+    sender, receiver = loopback
+    messages = [OutgoingMessage(MESSAGE)] * count
+    assert benchmark(send_all, sender.fileno(), messages) == []
+    assert receiver.recv(len(MESSAGE) + 1) == MESSAGE
+
+
+@pytest.mark.parametrize("count", [1, TOGETHER])
+def test_send_a_volley(benchmark: Benchmark, loopback: tuple[socket.socket, socket.socket], count: int) -> None:
+    """As a MASTER does to which nothing else happens: one array that was laid out once."""
+    sender, receiver = loopback
+    volley = OutgoingBatch([OutgoingMessage(MESSAGE)] * count)
+    assert benchmark(volley.send, sender.fileno()) == []
+    assert receiver.recv(len(MESSAGE) + 1) == MESSAGE
 
 
 def test_handle(benchmark: Benchmark) -> None:

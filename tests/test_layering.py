@@ -1,6 +1,8 @@
 """Imports go down only: each part of the package is read (by ast, nothing is run) and held to what it may import.
 
-cli -> daemon -> {config, checks, notify, net, runner} -> protocol        lab -> protocol
+cli -> daemon -> {agenda, lookout} -> {unit, links, rounds, rehearsal, checks, notify}
+    -> {config, net, runner} -> protocol
+lab -> protocol
 """
 
 from __future__ import annotations
@@ -19,6 +21,27 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "vrrpd.config": ("vrrpd.config", "vrrpd.protocol"),
     "vrrpd.net": ("vrrpd.net", "vrrpd.protocol", MODEL),
     "vrrpd.runner": ("vrrpd.protocol",),
+    "vrrpd.rounds": ("vrrpd.protocol", "vrrpd.runner"),
+    "vrrpd.links": ("vrrpd.net", "vrrpd.protocol", "vrrpd.runner", MODEL),
+    "vrrpd.rehearsal": ("vrrpd.net", "vrrpd.protocol", "vrrpd.runner", "vrrpd.settings", MODEL),
+    "vrrpd.agenda": (
+        "vrrpd.links",
+        "vrrpd.net",
+        "vrrpd.protocol",
+        "vrrpd.rounds",
+        "vrrpd.runner",
+    ),
+    "vrrpd.unit": (
+        "vrrpd.checks",
+        "vrrpd.faults",
+        "vrrpd.handover",
+        "vrrpd.net",
+        "vrrpd.protocol",
+        "vrrpd.runner",
+        "vrrpd.settings",
+        MODEL,
+    ),
+    "vrrpd.lookout": ("vrrpd.conflicts", "vrrpd.logs", "vrrpd.net", "vrrpd.protocol", "vrrpd.unit", MODEL),
     "vrrpd.scripts": ("vrrpd.scripts", MODEL),
     "vrrpd.checks": ("vrrpd.checks", "vrrpd.scripts", MODEL),
     "vrrpd.notify": ("vrrpd.notify", "vrrpd.scripts", MODEL),
@@ -106,6 +129,9 @@ def test_the_package_is_there_to_be_read() -> None:
         ("vrrpd.net.sockets", "from vrrpd.runner import Runner"),
         ("vrrpd.net.sockets", "import pyroute2"),
         ("vrrpd.runner", "import vrrpd.net"),
+        ("vrrpd.agenda", "from vrrpd.unit import RouterUnit"),
+        ("vrrpd.rehearsal", "from vrrpd.agenda import Agenda"),
+        ("vrrpd.lookout", "from vrrpd.daemon import Daemon"),
         ("vrrpd.checks", "from vrrpd.daemon import Daemon"),
         ("vrrpd.notify", "from vrrpd.protocol.actions import StateName"),
         ("vrrpd.lab.bridge", "from vrrpd.net.netlink import Netlink"),

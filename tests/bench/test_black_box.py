@@ -9,7 +9,7 @@ import pytest
 from tests.test_layering import ROOT, imports, module_name, within
 
 FROM_INSIDE = {"test_micro.py": "measures parts", "timeline.py": "is the daemon, with a stop watch"}
-FILES = sorted(path for path in (ROOT / "bench").glob("*.py") if path.name not in FROM_INSIDE)
+FILES = sorted(path for path in (ROOT / "bench").rglob("*.py") if path.name not in FROM_INSIDE)
 
 
 @pytest.mark.parametrize("path", FILES, ids=module_name)
@@ -19,4 +19,4 @@ def test_a_module_imports_nothing_of_the_daemon(path: Path) -> None:
 
 
 def test_the_benchmark_is_there_to_be_read() -> None:
-    assert {"bench.wire", "bench.stage"} <= {module_name(path) for path in FILES}
+    assert {"bench.wire", "bench.stage", "bench.soak.measure"} <= {module_name(path) for path in FILES}

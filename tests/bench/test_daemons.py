@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.cli import QUICK_SECONDS
 from bench.daemons import given
-from bench.measure import chosen
+from bench.measure import chosen, estimate
 from bench.scenarios import FULL, MANY_ADDRESSES, QUICK, SCENARIOS, SINGLE, Event, Scenario, keepalived_conf
 from vrrpd.config import keepalived
 
@@ -56,6 +57,11 @@ def test_a_selection_keeps_the_order_and_leaves_out_jobs_without_an_event() -> N
 
 def test_without_a_selection_everything_is_measured() -> None:
     assert chosen(QUICK, None, None, None) == list(QUICK)
+
+
+def test_a_quick_run_of_two_daemons_has_every_scenario_and_fits_into_its_time() -> None:
+    assert {job.scenario for job in QUICK} == set(SCENARIOS)
+    assert estimate(QUICK, 2) <= QUICK_SECONDS
 
 
 def test_the_client_asks_for_an_address_from_the_middle() -> None:

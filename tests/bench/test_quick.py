@@ -7,11 +7,14 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from bench.daemons import ROOT, NoSuchDaemon, keepalived
+from tests.bench.leftovers import Watch, watching
 from vrrpd.lab import wait_until
 
 pytestmark = [pytest.mark.netns, pytest.mark.alone]
@@ -81,17 +84,37 @@ def test_a_clean_stop_of_both_daemons_is_measured_and_reported(tmp_path: Path) -
     assert not processes_with(str(tmp_path))
 
 
-def test_an_interrupted_run_leaves_nothing_behind(tmp_path: Path) -> None:
+@contextmanager
+def one_daemon(directory: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], Watch]]:
+    """A run that measures clean stops of one daemon."""
     daemon = f"third={sys.executable} -m vrrpd run -f {{config}}"
-    running = subprocess.Popen(
-        [*BENCH, *STOP_ONLY, "--without", "keepalived", "--without", "vrrpd", "--daemon", daemon],
-        env=environment(tmp_path),
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
+    with watching() as watch:
+        running = subprocess.Popen(
+            [*BENCH, *STOP_ONLY, "--without", "keepalived", "--without", "vrrpd", "--daemon", daemon, *arguments],
+            env=environment(directory),
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        try:
+            yield running, watch
+        finally:
+            running.kill()
+            running.wait()
+
+
+def interrupt(running: subprocess.Popen[str]) -> None:
+    """Ctrl-C, and the end it must come to."""
+    running.send_signal(signal.SIGINT)
+    said, _ = running.communicate(timeout=30)
+    skip_where_unavailable(running.returncode, said)
+    assert running.returncode == 130, said
+    assert "Traceback" not in said
+
+
+def test_an_interrupted_run_leaves_nothing_behind(tmp_path: Path) -> None:
+    with one_daemon(tmp_path) as (running, watch):
 
         def both_run() -> bool:
             if running.poll() is not None:
@@ -100,13 +123,27 @@ def test_an_interrupted_run_leaves_nothing_behind(tmp_path: Path) -> None:
             return all(any(f"/{name}/keepalived.conf" in line for line in lines) for name in ("r1", "r2"))
 
         wait_until(both_run, 60, "both routers to run")
-        running.send_signal(signal.SIGINT)
-        said, _ = running.communicate(timeout=30)
-    finally:
-        running.kill()
-        running.wait()
-    skip_where_unavailable(running.returncode, said)
-    assert running.returncode == 130, said
-    assert "Traceback" not in said
-    assert not processes_with(str(tmp_path))
+        hosts = watch.look()
+        interrupt(running)
+        # The bridge's, and those of r1, r2 and the client.
+        assert len(hosts) >= 4
+        assert not watch.left()
     assert not list(tmp_path.iterdir())
+
+
+def test_an_interrupted_run_reports_what_it_has_measured(tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    with one_daemon(tmp_path, "--rounds", "9", "--output", str(output)) as (running, watch):
+        assert running.stdout is not None
+        told = next((line for line in running.stdout if ", clean stop " in line), None)
+        watch.look()
+        interrupt(running)
+        assert told is not None
+        assert not watch.left()
+    document = json.loads((output / "results.json").read_text())
+    assert document["problems"][-1] == "interrupted before the end"
+    stops = [sample["overheads_ms"] for sample in document["events"] if sample["event"] == "clean stop"]
+    assert 1 <= len(stops) < 9
+    assert f", clean stop {stops[0][0]:.2f}" in told
+    assert "- interrupted before the end" in (output / "report.md").read_text()
+    assert list(tmp_path.iterdir()) == [output]

@@ -96,12 +96,14 @@ def test_the_memory_is_that_of_the_greater_side_and_the_error_that_of_the_median
 def test_starts_and_false_failovers_have_their_lines() -> None:
     run = results()
     run.starts += [StartSample("a", "vrrpd", 0, 350.0, 360.0)]
-    run.busy += [BusySample("busy", "vrrpd", 0, 60.0, 2, (0.1,)), BusySample("busy", "keepalived", 0, 60.0, 3, ())]
+    run.busy += [BusySample("busy", "vrrpd", 0, 60.0, 2, (0.1, 0.3)), BusySample("busy", "keepalived", 0, 60.0, 3, ())]
     found = figures(run)
     assert named(found, "start to BACKUP").verdict is Verdict.REACHED
     failovers = named(found, "false failovers")
     assert failovers.values == {"keepalived": 3, "vrrpd": 2}
     assert failovers.verdict is Verdict.REACHED
+    assert named(found, "interval error p50").values == {"keepalived": None, "vrrpd": pytest.approx(0.2)}
+    assert named(found, "interval error p99").values["vrrpd"] == pytest.approx(0.298)
 
 
 def test_the_terminal_has_a_table_for_each_scenario() -> None:

@@ -15,9 +15,10 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from bench.daemons import ROOT, Daemon, Program
+from bench.soak.measure import ask
 from tests.faults.ear import Ear
 from tests.faults.registry import Role, Row
 from vrrpd.lab import Host, Lab, Process
@@ -219,6 +220,10 @@ class Node:
             return len(os.listdir(f"/proc/{self.pid}/fd"))
         except FileNotFoundError:
             return 0
+
+    def status(self) -> dict[str, Any]:
+        """The status document, of vrrpd only; raises OSError where it does not answer."""
+        return ask(self.pid, self.host.namespace.identity[1])
 
     def zombies(self) -> list[int]:
         """Dead children that nobody has collected, below the daemon."""

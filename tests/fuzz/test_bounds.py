@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import vrrpd
+from tests.fuzz.targets import TARGETS
 
 ROOT = Path(vrrpd.__file__).parent.parent
 MEMORY = 600 << 20
@@ -36,6 +37,26 @@ try:
     print("accepted")
 except ConfigurationError as error:
     print("refused", len(error.diagnostics), max(len(str(one)) for one in error.diagnostics))
+"""
+
+
+ROOM = 64 << 20
+"""Bytes that all inputs of all targets may add to the interpreter with all modules."""
+LARGE = 1 << 18
+INPUTS = 150
+OF_ALL_TARGETS = f"""
+import resource
+from pathlib import Path
+from tests.fuzz.corpus import SEEDS, WORDS
+from tests.fuzz.engine import attempt, fuzz
+from tests.fuzz.targets import TARGETS
+size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (size + {ROOM}, size + {ROOM}))
+for name, target in TARGETS.items():
+    finding = fuzz(target.run, SEEDS[name], WORDS[name], seed=1, inputs={INPUTS}).finding
+    for seed in SEEDS[name][:3]:
+        finding = finding or attempt(target.run, (seed * ({LARGE} // max(1, len(seed)) + 1))[:{LARGE}])[1]
+    print(name, finding.what if finding else "bounded", flush=True)
 """
 
 
@@ -126,6 +147,14 @@ def test_input_that_wants_to_grow_ends_soon_and_stays_small(what: str, tmp_path:
         assert answer[0] == "refused"
         assert int(answer[1]) <= 2002
         assert int(answer[2]) < 5000
+
+
+def test_every_target_bears_its_inputs_and_large_ones_in_little_memory() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", OF_ALL_TARGETS], cwd=ROOT, capture_output=True, text=True, timeout=TIME, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.splitlines() == [f"{name} bounded" for name in TARGETS]
 
 
 def test_files_that_include_each_other_end(tmp_path: Path) -> None:

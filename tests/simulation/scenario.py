@@ -16,6 +16,18 @@ The text is one line for each thing, ``#`` begins a comment, times are seconds f
     at 8 storm zero 51 count=300 every=0.001
     whole 10 except=1
 
+What can be done, N being a node and V a group:
+
+    start N, stop N, crash N, pause N, resume N     a stop says goodbye, a crash does not; a pause is SIGSTOP
+    link-down N, link-up N, check-fails N, check-succeeds N
+    weight N W                                      the node's weighted checks add W to its priorities
+    lose-address N V K                              somebody else removes the group's address number K
+    reload N V OPTION=..., reload-all V OPTION=...  as in ``router``, on one node or on all
+    storm KIND V count=10 every=0.01                of a stranger's packets; KIND is one of ``STORMS``
+    cut N N, partition N..., join                   the second no longer hears the first; those named hear each other
+                                                    only; everybody hears everybody again
+    quality NAME=...                                a field of ``Quality``: loss, duplication, reordering, ...
+
 ``whole`` ends an episode: the network is mended, everybody is started, resumed and healthy again, except those who are
 then taken off for good (until another episode starts them). What follows until all is quiet is not written down.
 """

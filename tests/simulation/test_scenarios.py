@@ -6,12 +6,14 @@ the difference.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from tests.simulation import scenario as scenario_module
 from tests.simulation.replay import golden_file, golden_text, main, transcript
-from tests.simulation.scenario import ScenarioError, parse
+from tests.simulation.scenario import VERBS, ScenarioError, parse
 
 SCENARIOS = sorted((Path(__file__).parent / "scenarios").glob("*.txt"))
 
@@ -46,6 +48,11 @@ def test_a_text_that_is_no_scenario_is_refused_with_its_line(text: str, problem:
     with pytest.raises(ScenarioError) as error:
         parse(text)
     assert problem in str(error.value)
+
+
+def test_the_head_of_the_module_tells_of_everything_that_can_be_done() -> None:
+    told = set(re.findall(r"[\w-]+", scenario_module.__doc__ or ""))
+    assert not VERBS.keys() - told
 
 
 def test_a_scenario_can_be_played_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

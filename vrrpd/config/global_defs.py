@@ -30,6 +30,7 @@ from vrrpd.config.lexer import Statement
 from vrrpd.config.model import FirewallRule, GlobalSettings
 from vrrpd.config.report import Report, seen
 
+REAL_TIME: Final = "for a host with busy processors use vrrpd run --realtime"
 NO_TUNING: Final = "the daemon's scheduling is set from outside, for example by systemd"
 NO_FIREWALL: Final = (
     "without no_accept and virtual MAC addresses nothing has to be blocked; to let VRRP in use firewall"
@@ -38,7 +39,7 @@ NO_DUMPS: Final = "use vrrpd status"
 NO_SNMP: Final = "there is no SNMP agent; use vrrpd status --json"
 NO_DBUS: Final = "there is no D-Bus interface; use vrrpd status --json"
 NO_FIFO: Final = "there is no notify FIFO; notify scripts run strictly in order"
-ONE_PROCESS: Final = "vrrpd is one process with a fixed name"
+PROCESS_NAME: Final = "VRRPD_PROCESS_NAME in the environment sets the name of the process"
 NO_PRINT: Final = "a name without control characters"
 CHAIN_NAME: Final = re.compile(r"(?![-!])[\x21-\x7e]{1,28}")
 
@@ -67,7 +68,7 @@ PROCESS: Final[Table] = {
     "net_namespace": text("the name of a network namespace", lambda name: not_printable(name) or "/" in name),
     "instance": text("a name without /", lambda name: not_printable(name) or "/" in name),
     "use_pid_dir": NoEffect("there are no pid files"),
-    "child_wait_time": NoEffect("there are no child processes to wait for"),
+    "child_wait_time": NoEffect("the helper processes have a fixed time to end in"),
     "linkbeat_use_polling": NoEffect("the kernel reports the state of links"),
     "namespace_with_ipsets": NoEffect(NO_FIREWALL),
     "net_namespace_ipvs": OtherHalf(),
@@ -134,10 +135,10 @@ GLOBAL_DEFS: Final[Table] = {
     "nftables_ifindex": NoEffect(NO_FIREWALL),
     "max_auto_priority": NoEffect(NO_TUNING),
     "min_auto_priority_delay": NoEffect(NO_TUNING),
-    "vrrp_priority": NoEffect(NO_TUNING),
-    "vrrp_no_swap": NoEffect(NO_TUNING),
+    "vrrp_priority": NoEffect(REAL_TIME),
+    "vrrp_no_swap": NoEffect(REAL_TIME),
     "vrrp_cpu_affinity": NoEffect(NO_TUNING),
-    "vrrp_rt_priority": NoEffect(NO_TUNING),
+    "vrrp_rt_priority": NoEffect(REAL_TIME),
     "vrrp_rlimit_rttime": NoEffect(NO_TUNING),
     "vrrp_netlink_cmd_rcv_bufs": NoEffect("socket buffers have a fixed size"),
     "vrrp_netlink_cmd_rcv_bufs_force": NoEffect("socket buffers have a fixed size"),
@@ -163,9 +164,9 @@ GLOBAL_DEFS: Final[Table] = {
     "enable_dbus": NoEffect(NO_DBUS),
     "dbus_service_name": NoEffect(NO_DBUS),
     "dbus_no_interface_name": NoEffect(NO_DBUS),
-    "process_names": NoEffect(ONE_PROCESS),
-    "process_name": NoEffect(ONE_PROCESS),
-    "vrrp_process_name": NoEffect(ONE_PROCESS),
+    "process_names": NoEffect(PROCESS_NAME),
+    "process_name": NoEffect(PROCESS_NAME),
+    "vrrp_process_name": NoEffect(PROCESS_NAME),
     "set_supplementary_groups": NoEffect("groups follow the script's user"),
     "umask": NoEffect("no files are made that others read"),
     "random_seed": NoEffect("${_RANDOM} is not supported"),
