@@ -7,9 +7,10 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ import pytest
 from tests.scripts.support import number_in, process_state, scripts_running, shell_script, until, written
 from vrrpd.checks import CheckScheduler, CheckState, CheckStatus
 from vrrpd.config.model import Check, Command, TcpTarget
+from vrrpd.scripts.result import Exited, ScriptResult, TimedOut
 from vrrpd.scripts.runner import ScriptRunner
 
 TRUE = Command(("true",))
@@ -151,6 +153,55 @@ async def test_a_hanging_check_fails_at_its_time_limit_and_is_killed(tmp_path: P
         pid = number_in(tmp_path / "pid")
         await until(lambda: process_state(pid) == "", "the script is dead")
         assert checks.status().runs == 1
+
+
+class StuckRunner(ScriptRunner):
+    """Its first script succeeds. The second is over its time and waits in the kernel, where no signal ends it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.started = 0
+        self.dead = asyncio.Event()
+
+    async def run(
+        self,
+        command: Command,
+        *,
+        timeout: float,
+        arguments: Sequence[str] = (),
+        environment: Mapping[str, str] = MappingProxyType({}),
+        on_timeout: Callable[[ScriptResult], None] | None = None,
+    ) -> ScriptResult:
+        self.started += 1
+        if self.started == 2:
+            assert on_timeout is not None
+            on_timeout(ScriptResult(TimedOut(timeout)))
+            await self.dead.wait()
+            return ScriptResult(TimedOut(timeout))
+        return ScriptResult(Exited(0))
+
+
+async def test_a_script_that_cannot_be_killed_fails_again_until_the_check_falls(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("vrrpd.checks.LEAST_KILLING_TIME", 0.05)
+    runner = StuckRunner()
+    checks = Checking([Check("nfs", TRUE, interval=0.02, timeout=2.0, fall=3)], runner)
+    checks.scheduler.start()
+    await until(lambda: checks.states() == [CheckState.UP, CheckState.DOWN], "it has fallen")
+    fallen = checks.changes[1]
+    assert (fallen.consecutive, fallen.failures) == (3, 3)
+    assert fallen.reason == "timed out after 2 s; it cannot be killed"
+    await checks.ran(fallen.runs + 2, "nfs")
+    assert runner.started == 2, "nothing is started beside it"
+    runner.dead.set()
+    await until(lambda: checks.states()[2:] == [CheckState.UP], "it is up again")
+    # Its end was no further failure, and none is counted any more.
+    failures = checks.status("nfs").failures
+    await checks.ran(checks.status("nfs").runs + 5, "nfs")
+    assert checks.status("nfs").failures == failures
+    assert caplog.text.count("it cannot be killed") == 1
+    await checks.scheduler.close()
 
 
 async def test_runs_that_are_still_going_are_not_joined_by_others(tmp_path: Path) -> None:

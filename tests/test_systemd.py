@@ -14,16 +14,17 @@ from pathlib import Path
 import pytest
 
 from vrrpd import privileges
-from vrrpd.cli import _parser
+from vrrpd.cli import CANNOT_RUN, WRONG_CONFIGURATION, _parser
 from vrrpd.scripts import capabilities
 from vrrpd.supervisor import Supervisor
 
 UNIT = Path(__file__).resolve().parent.parent / "deploy" / "systemd" / "vrrpd.service"
 
 KNOWN = {
-    "Unit": {"Description", "After", "Wants", "Conflicts"},
+    "Unit": {"Description", "After", "Wants", "Conflicts", "StartLimitIntervalSec"},
     "Service": {
-        *("Type", "ExecStart", "ExecReload", "WatchdogSec", "Restart", "RestartSec", "TimeoutStopSec", "KillMode"),
+        *("Type", "ExecStart", "ExecReload", "WatchdogSec", "Restart", "RestartSec"),
+        *("RestartPreventExitStatus", "TimeoutStopSec", "KillMode"),
         *("RuntimeDirectory", "RuntimeDirectoryMode", "RuntimeDirectoryPreserve", "LimitNOFILE", "OOMScoreAdjust"),
         *("CapabilityBoundingSet", "AmbientCapabilities", "NoNewPrivileges", "ProtectSystem", "ProtectHome"),
         *("PrivateTmp", "PrivateDevices", "ProtectKernelTunables", "ProtectKernelModules", "ProtectKernelLogs"),
@@ -66,6 +67,17 @@ def test_the_unit_starts_a_command_line_that_there_is_and_keeps_the_run_director
         "vrrpd",
         "restart",
     )
+
+
+def test_the_unit_starts_again_for_ever_what_may_work_later_and_never_what_will_not() -> None:
+    unit, service = settings()["Unit"], settings()["Service"]
+    assert (service["Restart"], unit["StartLimitIntervalSec"]) == ("on-failure", "0")
+    # Without a limit of starts the pause is all that keeps a daemon that cannot run from taking a processor.
+    assert service["RestartSec"] == "500ms"
+    never = {int(code) for code in service["RestartPreventExitStatus"].split()}
+    command_line_is_wrong = 2
+    assert never == {WRONG_CONFIGURATION, command_line_is_wrong}
+    assert CANNOT_RUN not in never
 
 
 def test_the_unit_bounds_the_capabilities_to_what_daemon_and_scripts_need() -> None:

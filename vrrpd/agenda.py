@@ -275,7 +275,7 @@ class Agenda:
         Again and again, until it is time for the decision: a cache that was warm a millisecond ago may be cold.
         """
         begun, first = self._clock(), self._queue.first
-        if first is None or self.rehearsal is None or first[1] - begun < takes + min(DECISION_LEAD, 1.5 * takes):
+        if first is None or self.rehearsal is None or first[1] - begun < takes + self._lead(first, takes):
             return None
         self.rehearsal.play()
         return self._clock() - begun
@@ -291,15 +291,12 @@ class Agenda:
         if first is None or isinstance(first[0], Round):
             return
         now = self._clock()
-        due = self._queue.due(now + DECISION_LEAD, ROUTERS_PER_BATCH)
-        if first[1] - min(takes * (1 + len(due) / 2), _decision_lead(first[0])) > now:
-            for runner in due:
-                self.schedule(runner)
+        if first[1] - self._lead(first, takes) > now:
             return
         self._end_rests()
         waiting: deque[tuple[float, Batch]] = deque()
         begun = now
-        for runner in due:
+        for runner in self._queue.due(now + DECISION_LEAD, ROUTERS_PER_BATCH):
             deadline = runner.deadline
             if deadline is not None and deadline <= now + _decision_lead(runner):
                 late = deadline <= self._clock()
@@ -317,6 +314,12 @@ class Agenda:
             self.schedule(runner)
         while waiting:
             self._act(*waiting.popleft())
+
+    def _lead(self, first: tuple[Runner | Round, float], takes: float) -> float:
+        """Seconds before the next takeover at which it is time to decide: the more follow it closely, the sooner."""
+        router, deadline = first
+        together = min(ROUTERS_PER_BATCH, self._queue.count(deadline + DECISION_LEAD))
+        return min(takes * (1 + together / 2), _decision_lead(router))
 
     def _act(self, moment: float, batch: Batch) -> None:
         """Hands over what was decided ahead of its time, when that has come."""

@@ -36,6 +36,8 @@ class Claims:
 
     def __init__(self) -> None:
         self._held: dict[str, socket.socket] = {}
+        self._forgone: set[str] = set()
+        """Names that somebody has who can be no daemon."""
 
     def claim_instance(self, instance: str) -> None:
         """Claims the instance name for this network namespace; raises ``ClaimedElsewhere``."""
@@ -61,6 +63,7 @@ class Claims:
         wanted = {_router_name(router) for router in routers}
         for name in [name for name in self._held if name.startswith("vrrpd/router/") and name not in wanted]:
             self._held.pop(name).close()
+        self._forgone &= wanted
 
     def close(self) -> None:
         """Releases everything."""
@@ -78,8 +81,13 @@ class Claims:
             if error.errno != errno.EADDRINUSE:
                 raise
             holder = _holder(name)
+            if holder is None and name in self._forgone:
+                return  # At a reload there may be no right any more to look into another user's process.
             if holder is None or holder.could_be_a_daemon:
                 raise ClaimedElsewhere(f"{what} is already run by {holder or 'another process'}") from None
+            if name in self._forgone:
+                return
+            self._forgone.add(name)
             _log.warning(
                 "%s is claimed by %s, which can run no virtual router: going on without this lock; find out who does "
                 "that and why",
@@ -88,6 +96,7 @@ class Claims:
             )
             return
         self._held[name] = claim
+        self._forgone.discard(name)
 
 
 def _router_name(router: VirtualRouterConfig) -> str:
@@ -137,7 +146,16 @@ def _holder_in_proc(name: str) -> _Holder | None:
             with contextlib.suppress(OSError):
                 for descriptor in os.scandir(f"/proc/{pid}/fd"):
                     if os.readlink(descriptor.path) in inodes:
-                        return _Holder(int(pid), os.stat(f"/proc/{pid}").st_uid)
+                        return _Holder(int(pid), _user_of(pid))
     except (OSError, IndexError):
         pass
     return None
+
+
+def _user_of(pid: str) -> int:
+    """The effective user of a process. Not the owner of its directory in /proc: that can be root's for anybody's."""
+    with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as status:
+        for line in status:
+            if line.startswith("Uid:"):
+                return int(line.split()[2])
+    raise OSError(errno.ESRCH, os.strerror(errno.ESRCH))

@@ -1,7 +1,7 @@
 """The command line: ``vrrpd run``, ``vrrpd config``, ``vrrpd status``, ``vrrpd manifest``.
 
 Exit codes: 0 done, 1 the configuration is wrong (or ``status --ready`` says no), 2 the command line is wrong,
-3 the daemon cannot run or cannot be asked here.
+3 the daemon cannot run or cannot be asked here, or it ended by an error of its own.
 """
 
 from __future__ import annotations
@@ -54,6 +54,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return OK
     except KeyboardInterrupt:
         return 128 + 2
+    except Exception:
+        if options.command != "run":
+            raise
+        # Python's own exit code for it, 1, is that of a wrong configuration, with which systemd does not try again.
+        logging.getLogger("vrrpd").exception("the daemon ends by an error of its own")
+        return CANNOT_RUN
 
 
 def _parser() -> argparse.ArgumentParser:

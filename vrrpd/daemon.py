@@ -137,7 +137,9 @@ class Daemon:
         )
         self._notifier = Notifier(self._scripts)
         self._lookout = Lookout(self._clock, self._table, self._units.values, lambda: self._agenda.takeover_is_near())
-        self._reports = Reports(self._journal, self._notifier, self._lookout, self._units_by_runner.__getitem__)
+        self._reports = Reports(
+            self._journal, self._notifier, self._lookout, self._units_by_runner.__getitem__, self._clock
+        )
         self._agenda = Agenda(self._timer, self._dataplane, self._reports, self._own_addresses, self._clock)
 
     async def _start(self) -> None:

@@ -121,6 +121,7 @@ class Lookout:
         self._table = table
         self._units = units
         self._busy = busy
+        # Not the journal's: junk that fills its lines must not keep a conflict out of the log.
         self._limiter = RepeatLimiter(clock)
         self.ledger = ConflictLedger(clock, self._began, self._ended)
         self._watched: dict[_WatchKey, _Watched] = {}

@@ -28,20 +28,29 @@ _log = logging.getLogger("vrrpd")
 MOST_WAITING: Final = 1000
 """What waits to be told at which further remarks are only counted: a flood of packets must fill no memory, and keep no
 change of state from being told."""
+LEFT_OUT_INTERVAL: Final = 60.0
+"""Seconds, at least, between two lines about what was left out."""
 
 
 class Reports:
     """The observer of all runners of a daemon (``runner.Observer``)."""
 
     def __init__(
-        self, journal: Journal, notifier: Notifier, lookout: Lookout, unit_of: Callable[[Runner], RouterUnit]
+        self,
+        journal: Journal,
+        notifier: Notifier,
+        lookout: Lookout,
+        unit_of: Callable[[Runner], RouterUnit],
+        clock: Callable[[], float],
     ) -> None:
         self._journal = journal
         self._notifier = notifier
         self._lookout = lookout
         self._unit_of = unit_of
         self._waiting: deque[Callable[[], None]] = deque()
+        self._clock = clock
         self._left_out = 0
+        self._left_out_since = self._left_out_told = float("-inf")
 
     def __len__(self) -> int:
         """How many wait to be told."""
@@ -51,9 +60,17 @@ class Reports:
         """Writes and starts what has been collected, in order, at most ``limit`` of them."""
         for _ in range(min(limit, len(self._waiting))):
             self._waiting.popleft()()
-        if self._left_out and not self._waiting:
-            left_out, self._left_out = self._left_out, 0
-            _log.warning("%d remarks are left out of the log: more happens than can be told", left_out)
+        if self._left_out:
+            self._tell_left_out()
+
+    def _tell_left_out(self) -> None:
+        """Counts what was left out when all else is told, or after a minute of it, and once a minute at most."""
+        now = self._clock()
+        goes_on = self._waiting and now - self._left_out_since < LEFT_OUT_INTERVAL
+        if goes_on or now - self._left_out_told < LEFT_OUT_INTERVAL:
+            return
+        _log.warning("%d remarks were left out of the log: more happens than can be told", self._left_out)
+        self._left_out, self._left_out_told = 0, now
 
     def state_changed(self, runner: Runner, change: StateChanged) -> None:
         """Has a change of state logged and the notify scripts started."""
@@ -65,6 +82,8 @@ class Reports:
         Where too much waits already it is left out: the runner has counted it.
         """
         if len(self._waiting) >= MOST_WAITING and notice.kind is not NoticeKind.FAULTS_CHANGED:
+            if not self._left_out:
+                self._left_out_since = self._clock()
             self._left_out += 1
             return
         self._waiting.append(partial(self._tell_notice, self._unit_of(runner), notice))

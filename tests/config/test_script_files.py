@@ -161,6 +161,18 @@ def test_a_link_that_others_could_turn_round_is_a_fault(tmp_path: Path, script: 
     )
 
 
+@needs_root
+def test_a_link_in_a_directory_where_everybody_may_make_one_has_to_be_root_s(tmp_path: Path, script: Path) -> None:
+    sticky = tmp_path / "sticky"
+    sticky.mkdir()
+    sticky.chmod(0o1777)
+    link = sticky / "link.sh"
+    link.symlink_to(script)
+    assert writable_by_others(str(link)) is None
+    os.lchown(link, 65534, 65534)
+    assert writable_by_others(str(link)) == (f"{link} is a symbolic link of others than root (enable_script_security)")
+
+
 def test_scripts_run_as_keepalived_s_user_where_it_exists(
     tmp_path: Path, script: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
@@ -10,6 +9,7 @@ from typing import TypeAlias
 import pytest
 
 from bench.daemons import vrrpd
+from tests.availability import unavailable
 from tests.faults.play import SIDE_BY_SIDE, Case, play_all, watching
 from tests.faults.registry import ROWS, Role
 from tests.faults.stage import Result
@@ -18,22 +18,15 @@ from vrrpd.lab import LabUnavailable, ensure_privileges
 Outcome: TypeAlias = Callable[[str, Role], Result]
 
 
-def _unavailable(reason: str) -> None:
-    """Skip, but not where the tests count."""
-    if os.environ.get("CI", "").lower() in ("true", "1"):
-        pytest.fail(f"{reason} (CI is set: these tests must run)", pytrace=False)
-    pytest.skip(reason)
-
-
 @pytest.fixture(scope="session")
 def outcome(request: pytest.FixtureRequest) -> Iterator[Outcome]:
     """What came of a row for a role; waits until it has been played."""
     try:
         ensure_privileges()
     except LabUnavailable as reason:
-        _unavailable(str(reason))
+        unavailable(str(reason))
     if shutil.which("nft") is None:
-        _unavailable("needs nft (nftables)")
+        unavailable("needs nft (nftables)")
     program = vrrpd()
     cases = []
     for item in request.session.items:

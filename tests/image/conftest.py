@@ -7,10 +7,10 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
+from tests.availability import unavailable
 from tests.image.cluster import Cluster
 from tests.image.container import podman, remove_leftovers
 from vrrpd.lab import LabUnavailable, ensure_privileges
@@ -23,13 +23,6 @@ TOOLS = ("podman", "runc", "mmdebstrap", "iptables", "nft")
 def pytest_configure(config: pytest.Config) -> None:
     """Makes the marker known; ``make image-test`` sets up what it needs."""
     config.addinivalue_line("markers", "image: containers of the real image (needs root; see make image-test)")
-
-
-def unavailable(reason: str) -> NoReturn:
-    """Skip, but not where the tests count: there an image that cannot be had is a failure."""
-    if os.environ.get("CI", "").lower() in ("true", "1"):
-        pytest.fail(f"{reason} (CI is set: these tests must run)", pytrace=False)
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,9 @@ from typing import Final
 
 import pytest
 
+from tests.availability import unavailable
 from tests.image.cluster import MANUAL, SERVICE_PORT, Cluster
-from tests.image.conftest import ROOT, unavailable
+from tests.image.conftest import ROOT
 from tests.image.container import Container
 from tests.image.watch import Watch
 from vrrpd.lab import wait_until

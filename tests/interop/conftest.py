@@ -18,6 +18,7 @@ from typing import Final, TypeAlias
 
 import pytest
 
+from tests.availability import unavailable
 from tests.interop.story import Story
 from vrrpd.lab import Lab, LabUnavailable, ensure_privileges
 
@@ -32,25 +33,19 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "requirement(*ids): the requirements that this test proves")
 
 
-def _unavailable(reason: str) -> None:
-    """Skip, but not where the tests count: there a keepalived that cannot be had is a failure."""
-    if os.environ.get("CI", "").lower() in ("true", "1"):
-        pytest.fail(f"{reason} (CI is set: these tests must run)", pytrace=False)
-    pytest.skip(reason)
-
-
 @pytest.fixture(scope="session")
 def keepalived() -> Path:
     """The real keepalived: $VRRPD_KEEPALIVED, else the fetched one, else the installed one."""
     if named := os.environ.get("VRRPD_KEEPALIVED"):
         if not os.access(named, os.X_OK):
-            _unavailable(f"VRRPD_KEEPALIVED is {named}: no such program")
+            unavailable(f"VRRPD_KEEPALIVED is {named}: no such program")
         return Path(named)
     for candidate in (FETCHED, INSTALLED):
         if os.access(candidate, os.X_OK):
             return candidate
-    _unavailable(f"no keepalived at {FETCHED} (make keepalived) nor at {INSTALLED}; VRRPD_KEEPALIVED names another")
-    raise AssertionError
+    return unavailable(
+        f"no keepalived at {FETCHED} (make keepalived) nor at {INSTALLED}; VRRPD_KEEPALIVED names another"
+    )
 
 
 @pytest.fixture(scope="session")
@@ -68,7 +63,7 @@ def privileges() -> None:
     try:
         ensure_privileges()
     except LabUnavailable as reason:
-        _unavailable(str(reason))
+        unavailable(str(reason))
 
 
 @pytest.fixture(scope="session")

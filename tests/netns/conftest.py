@@ -1,4 +1,4 @@
-"""The lab as a fixture, and the rule when these tests are skipped: where no network namespace can be made."""
+"""The lab as a fixture; where no network namespace can be made these tests are skipped, or fail where they count."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from pathlib import Path
 import pytest
 
 import vrrpd
+from tests.availability import unavailable
 from tests.netns.daemons import Daemons
 from vrrpd.lab import Bridge, Host, Lab, LabUnavailable, ensure_privileges
 
 
 @pytest.fixture(scope="session")
 def privileges(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Be root, or root of a user namespace (for the rest of the test run), or skip with the reason."""
+    """Be root, or root of a user namespace (for the rest of the test run), or else skip or fail with the reason."""
     # While we still are who we are: pytest refuses a directory that bears another user's name.
     tmp_path_factory.getbasetemp()
     try:
         ensure_privileges()
     except LabUnavailable as reason:
-        pytest.skip(str(reason))
+        unavailable(str(reason))
 
 
 @pytest.fixture(scope="session")

@@ -14,9 +14,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import pytest
 from pyroute2 import IPRoute
 
+from tests.availability import unavailable
 from vrrpd.lab import namespace as lab
 from vrrpd.lab import wait_until
 
@@ -76,11 +76,11 @@ class Namespace(lab.Namespace):
 
 
 def namespace_or_skip() -> Namespace:
-    """Makes a namespace, or skips the test and says why."""
+    """Makes a namespace, or skips the test and says why; where the tests count it fails."""
     try:
         return Namespace()
     except PermissionError as error:
-        pytest.skip(f"needs root to make network namespaces: {error}")
+        unavailable(f"needs root to make network namespaces: {error}")
 
 
 def connect(left: Namespace, left_name: str, right: Namespace, right_name: str) -> None:

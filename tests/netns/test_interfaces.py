@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import signal
+import socket
+import struct
 import time
 from collections.abc import Callable
 from ipaddress import IPv4Address
@@ -19,6 +23,7 @@ pytestmark = pytest.mark.netns
 
 VIP = "192.0.2.100"
 VIP6 = ("fe80::5:1", "2001:db8::100")
+SIOCSIFNAME = 0x8923
 
 
 def in_fault_because(daemon: Daemon, kind: str, detail: str, also_in_log: bool = True) -> None:
@@ -232,6 +237,57 @@ def test_an_interface_renamed_away_is_a_fault_and_renamed_back_an_election(
     wait_until(lambda: r1.addresses().count((VIP, 24)) == 1, what="the address once")
 
 
+def renamed_while_up(host: Host, *names: tuple[str, str]) -> None:
+    """Renames interfaces that stay up, one right after the other; skips where the kernel wants them down for that."""
+
+    def rename() -> str | None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+            for old, new in names:
+                try:
+                    fcntl.ioctl(control, SIOCSIFNAME, struct.pack("16s16s8x", old.encode(), new.encode()))
+                except OSError as error:
+                    if error.errno == errno.EBUSY:
+                        return "this kernel renames no interface that is up (Linux 6.2 does)"
+                    raise
+        return None
+
+    if reason := host.call(rename):
+        pytest.skip(reason)
+
+
+def test_an_interface_renamed_while_it_is_up_is_a_fault_and_keeps_no_virtual_address(
+    lan: Bridge, r1: Host, daemons: Daemons
+) -> None:
+    daemon = daemons.start(r1, instance() + instance(name="VI_6", addresses=VIP6))
+    usable_again(daemon, r1)
+    usable_again(daemon, r1, VIP6[1])
+    daemon.wait_for_state("MASTER", "VI_6")
+    renamed_while_up(r1, ("eth0", "lan0"))
+    in_fault_because(daemon, "interface", "interface eth0 does not exist", also_in_log=False)
+    daemon.wait_for_state("FAULT", "VI_6")
+    wait_until(lambda: not {VIP, *VIP6} & {address for address, _ in r1.addresses("lan0")}, what="the withdrawal")
+    assert r1.has_address("192.0.2.1", "lan0")
+    renamed_while_up(r1, ("lan0", "eth0"))
+    usable_again(daemon, r1)
+    assert daemon.process.stop() == 0
+    assert not r1.has_address(VIP)
+    assert "cannot withdraw" not in daemon.log
+
+
+def test_an_interface_that_takes_the_name_of_another_one_takes_its_virtual_addresses(
+    lab: Lab, lan: Bridge, r1: Host, daemons: Daemons
+) -> None:
+    r1.connect(lan, "eth1", "192.0.2.3/24")
+    daemon = daemons.start(r1, instance())
+    usable_again(daemon, r1)
+    daemon.process.signal(signal.SIGSTOP)  # so that it hears of both at once
+    renamed_while_up(r1, ("eth0", "lan0"), ("eth1", "eth0"))
+    daemon.process.signal(signal.SIGCONT)
+    wait_until(lambda: not r1.has_address(VIP, "lan0"), what="the withdrawal")
+    usable_again(daemon, r1)
+    assert holds_for(lambda: r1.has_address(VIP) and not r1.has_address(VIP, "lan0"), 0.3)
+
+
 @pytest.mark.requirement("K-FAULT", "K-WEIGHT")
 def test_tracked_interfaces_are_a_fault_or_move_the_priority(lab: Lab, lan: Bridge, r1: Host, daemons: Daemons) -> None:
     uplink, other = lab.bridge("uplink"), lab.bridge("other")
@@ -262,8 +318,6 @@ def flood(host: Host, interface: str, rounds: int) -> None:
     """Adds and removes an address that many times as fast as the kernel goes."""
 
     def work() -> None:
-        import socket
-
         index = socket.if_nametoindex(interface)
         address = VirtualAddress(IPv4Address("198.51.100.1"), 32, interface)
         batch = [encode_install(address, index), encode_withdraw(address, index)] * 64

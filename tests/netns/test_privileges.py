@@ -21,6 +21,7 @@ pytestmark = pytest.mark.netns
 NET_ADMIN_AND_RAW = 0x3000
 FOR_SCRIPTS = 0x30E0
 """NET_ADMIN and NET_RAW for the tools of a firewall; SETUID, SETGID and KILL."""
+DAC_READ_SEARCH = 0x4
 NOTHING_MORE = {
     "CapInh": 0,
     "CapPrm": NET_ADMIN_AND_RAW,
@@ -223,11 +224,17 @@ def test_a_reload_of_a_file_that_root_may_not_read_any_more_is_refused_by_name(r
 
 
 def started(
-    daemons: Daemons, host: Host, tmp_path: Path, prefix: Sequence[str], executable: str, *arguments: str
+    daemons: Daemons,
+    host: Host,
+    tmp_path: Path,
+    prefix: Sequence[str],
+    executable: str,
+    *arguments: str,
+    configuration: str = "",
 ) -> Daemon:
     """A daemon behind a command that changes its rights."""
     file = tmp_path / "keepalived.conf"
-    file.write_text(instance())
+    file.write_text(configuration or instance())
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(SOURCE), *sys.path])}
     command = [*prefix, executable, "-m", "vrrpd", "run", "-f", str(file), "--log-level", "debug", *arguments]
     process = host.start(command, name="vrrpd", env=environment, cwd=SOURCE, private_run=True)
@@ -284,3 +291,32 @@ def test_a_user_with_ambient_capabilities_runs_a_daemon_and_keeps_two_of_them(
     assert "the bounding set stays as it was (no CAP_SETPCAP)" in daemon.log
     assert daemon.process.stop() == 0
     assert not r1.has_address(VIP)
+
+
+@needs_users
+def test_a_script_of_another_user_inherits_nothing_of_a_daemon_that_is_not_root(
+    r1: Host, daemons: Daemons, shared: Path
+) -> None:
+    ambient = "+net_admin,+net_raw,+setuid,+setgid,+kill,+dac_read_search"  # the last to find Python anywhere
+    nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    nobody += [f"--inh-caps={ambient}", f"--ambient-caps={ambient}"]
+    own, other = (
+        check(writes_its_status(shared, name), name=name, interval=0.2).replace("user root", f"user {user}")
+        for name, user in (("own", "nobody"), ("other", "daemon"))
+    )
+    configuration = own + other + instance("track_script {", "own", "other", "}")
+    daemon = started(daemons, r1, shared, nobody, sys.executable, configuration=configuration)
+    wait_until(lambda: r1.has_address(VIP), 20, "the address")
+    # A script of its own user has what the daemon was started with.
+    mine = rights(told(shared / "own"))
+    assert (mine["CapEff"], mine["CapAmb"]) == (FOR_SCRIPTS | DAC_READ_SEARCH, FOR_SCRIPTS | DAC_READ_SEARCH)
+    status = told(shared / "other")
+    assert status.split("Uid:")[1].split()[:4] == [str(pwd.getpwnam("daemon").pw_uid)] * 4
+    theirs = rights(status)
+    assert {name: theirs[name] for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")} == {
+        "CapInh": 0,
+        "CapPrm": 0,
+        "CapEff": 0,
+        "CapAmb": 0,
+    }
+    assert daemon.process.stop() == 0

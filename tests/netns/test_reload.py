@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -259,3 +261,46 @@ def test_a_backup_follows_its_new_priority_and_preempts(r1: Host, r2: Host, capt
     wait_until(lambda: r1.has_address(VIP) and not r2.has_address(VIP), what="the address on r1 alone")
     arps = [seen for _, seen in capture.announcements(VIP) if isinstance(seen, Arp)]
     assert arps[-1].sender_mac == r1.mac()
+
+
+def replaced_by_a_pipe(daemon: Daemon) -> None:
+    """Nobody writes to it: whoever opens it waits, as for a file on a server that does not answer."""
+    daemon.file.unlink()
+    os.mkfifo(daemon.file)
+
+
+def reading(daemon: Daemon) -> bool:
+    """Whether a thread besides the first one is there: that of the reload."""
+    return bool(daemon.status()["process"]["threads"] > 1)
+
+
+def test_a_reload_that_hangs_delays_no_advertisement_and_no_stop(r1: Host, capture: Capture, daemons: Daemons) -> None:
+    daemon = start(daemons, r1, instance("garp_master_delay 0", interval=0.1))
+    replaced_by_a_pipe(daemon)
+    daemon.process.signal(signal.SIGHUP)
+    wait_until(lambda: reading(daemon), what="the thread that reads")
+    untouched(daemon, capture)
+    daemon.process.terminate()
+    assert daemon.process.wait(timeout=5) == 0
+    capture.wait_for_advertisement(51, "192.0.2.1", priority=0)
+    assert not r1.has_address(VIP)
+    assert not r1.has_address("192.0.2.199")
+
+
+def test_a_reload_during_another_one_is_told_and_follows_it(r1: Host, daemons: Daemons) -> None:
+    daemon = start(daemons, r1, instance())
+    text = daemon.file.read_text()
+    replaced_by_a_pipe(daemon)
+    daemon.process.signal(signal.SIGHUP)
+    wait_until(lambda: reading(daemon), what="the thread that reads")
+    assert "still going on" not in daemon.log
+    daemon.process.signal(signal.SIGHUP)
+    daemon.process.wait_for_log("WARNING a reload is still going on: the next one follows it")
+    assert daemon.status()["reloads"]["count"] == 0
+    pipe = os.open(daemon.file, os.O_WRONLY)
+    daemon.file.unlink()
+    daemon.file.write_text(text + instance(name="VI_3", vrid=53, addresses=[SECOND]))
+    os.write(pipe, text.encode())
+    os.close(pipe)
+    wait_until(lambda: daemon.status()["reloads"]["count"] == 2, what="the end of both reloads")
+    assert "1 virtual routers added" in daemon.status()["reloads"]["last"]["detail"]

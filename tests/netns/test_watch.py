@@ -117,6 +117,30 @@ def test_a_muted_watch_hears_nothing_and_has_forgotten_what_was_waiting(r2: Host
     assert next_of(watch4) == Sighting(IPv4Address("192.0.2.100"), mac(r2), claims=True)
 
 
+def tagged(frame: bytes, vlan: int = 7) -> bytes:
+    """The same frame in a VLAN (IEEE 802.1Q)."""
+    return frame[:12] + b"\x81\x00" + vlan.to_bytes(2, "big") + frame[12:]
+
+
+@pytest.mark.parametrize("configured", [False, True], ids=["unknown VLAN", "VLAN of this host"])
+def test_a_vlan_on_the_same_cable_is_another_network(
+    r1: Host, r2: Host, watch4: AddressWatch, watch6: AddressWatch, configured: bool
+) -> None:
+    if configured:
+        done = r1.run(["ip", "link", "add", "link", "eth0", "name", "eth0.7", "type", "vlan", "id", "7"], check=False)
+        if done.returncode:
+            pytest.skip(f"no VLANs here: {done.stderr.strip()}")
+        r1.set_link("eth0.7", up=True)
+    r2.send_frame(tagged(arp(r2.mac(), "192.0.2.100", "192.0.2.100")))
+    r2.send_frame(tagged(unsolicited_na(mac(r2), IPv6Address("2001:db8::100"))))
+    # What comes after them on the cable itself is the first that is heard.
+    r2.send_frame(arp(r2.mac(), LAST4, LAST4))
+    r2.send_frame(unsolicited_na(mac(r2), IPv6Address(LAST6)))
+    assert next_of(watch4) == Sighting(IPv4Address(LAST4), mac(r2), claims=True)
+    assert next_of(watch6) == Sighting(IPv6Address(LAST6), mac(r2), claims=True)
+    assert (watch4.receive(), watch6.receive()) == (False, False)
+
+
 def test_more_addresses_than_a_filter_holds_are_told_apart_here(r1: Host, r2: Host) -> None:
     watch = opened(r1, 4, {IPv4Address("192.0.2.0") + offset for offset in range(100, 2100)})
     r2.send_frame(arp(r2.mac(), "192.0.2.99", "192.0.2.99"))

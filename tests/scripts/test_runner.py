@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import os
 import pwd
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,7 +28,7 @@ from tests.scripts.support import (
 )
 from vrrpd.config.model import Command
 from vrrpd.scripts.result import Exited, Killed, Lost, NotStarted, ScriptResult, TimedOut
-from vrrpd.scripts.runner import ScriptRunner
+from vrrpd.scripts.runner import ScriptHelperError, ScriptRunner, _HelperProcess
 
 
 def can_switch_users() -> bool:
@@ -151,6 +154,31 @@ async def test_a_script_is_scheduled_as_usual_though_the_helper_is_not() -> None
         # The 41st field is the scheduling policy (proc(5)); this program's name has no blank in it.
         result = await runner.run(Command(("cut", "-d", " ", "-f", "41", "/proc/self/stat")), timeout=10.0)
     assert result.output == "0\n"
+
+
+def oom_adjustment(pid: int | None) -> int:
+    return number_in(Path(f"/proc/{pid}/oom_score_adj"))
+
+
+@pytest.fixture
+def spared() -> Iterator[None]:
+    """This process is one that the kernel spares when memory runs out, as the daemon is under systemd."""
+    adjustment = Path("/proc/self/oom_score_adj")
+    before = adjustment.read_text()
+    try:
+        adjustment.write_text("-900")
+    except OSError as error:
+        pytest.skip(f"asking to be spared needs CAP_SYS_RESOURCE: {error}")
+    yield
+    adjustment.write_text(before)
+
+
+@pytest.mark.usefixtures("spared")
+async def test_neither_scripts_nor_helpers_are_spared_when_memory_runs_out() -> None:
+    async with scripts_running() as runner:
+        result = await runner.run(shell("cat /proc/self/oom_score_adj"), timeout=10.0)
+        adjustments = [oom_adjustment(pid) for pid in (runner.keeper_pid, runner.helper_pid)]
+    assert (result.output, adjustments) == ("0\n", [0, 0])
 
 
 async def test_a_script_inherits_no_descriptors() -> None:
@@ -295,7 +323,7 @@ import asyncio, ctypes, sys
 for number in sys.argv[1].split(","):
     assert ctypes.CDLL(None).prctl(24, int(number), 0, 0, 0) == 0  # PR_CAPBSET_DROP
 from vrrpd.config.model import Command
-from vrrpd.scripts.runner import ScriptRunner
+from vrrpd.scripts.runner import ScriptHelperError, ScriptRunner, _HelperProcess
 async def main():
     runner = ScriptRunner()
     await runner.start()
@@ -496,6 +524,60 @@ async def test_a_helper_that_does_not_answer_is_replaced() -> None:
         assert (await runner.run(Command(("true",)), timeout=10.0)).succeeded
 
 
+async def test_a_helper_that_does_not_report_in_time_is_replaced_for_as_long_as_it_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("vrrpd.scripts.runner.START_LIMIT", 0.0)
+    runner = ScriptRunner()
+    runner.launch()
+    with pytest.raises(ScriptHelperError, match="did not report within 0 s; trying again"):
+        await runner.start()
+    await until(lambda: runner.restarts == 1 and runner.helper_pid is not None, "a helper that reports")
+    assert (await runner.run(Command(("true",)), timeout=10.0)).succeeded
+    await runner.close(0.0)
+
+
+@pytest.mark.parametrize("launched", [True, False])
+async def test_a_helper_that_cannot_be_started_at_first_is_started_later(
+    monkeypatch: pytest.MonkeyPatch, launched: bool
+) -> None:
+    class NoMemory(ScriptRunner):
+        """Two processes cannot be made, the third one can."""
+
+        failures = 2 if launched else 1
+
+        def _start_helper(self) -> _HelperProcess:
+            if self.failures:
+                self.failures -= 1
+                raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+            return super()._start_helper()
+
+    runner = NoMemory()
+    if launched:
+        with pytest.raises(ScriptHelperError):
+            runner.launch()
+    with pytest.raises(ScriptHelperError, match="Resource temporarily unavailable; trying again"):
+        await runner.start()
+    result = await runner.run(Command(("true",)), timeout=0.0)
+    assert "no script helper: it cannot be started: " in result.describe()
+    assert (await runner.run(Command(("true",)), timeout=10.0)).succeeded
+    await runner.close(0.0)
+
+
+async def test_a_helper_that_is_lost_before_it_reports_is_told_and_replaced() -> None:
+    runner = ScriptRunner()
+    runner.launch()
+    keeper = runner.keeper_pid
+    assert keeper is not None
+    await until(lambda: bool(children(keeper)), "there is a helper")
+    os.kill(children(keeper)[0], signal.SIGKILL)
+    await until(lambda: not children(keeper), "it is dead")
+    with contextlib.suppress(ScriptHelperError):  # unless it has reported just before
+        await runner.start()
+    assert (await runner.run(Command(("true",)), timeout=10.0)).succeeded
+    await runner.close(0.0)
+
+
 async def test_a_helper_that_dies_is_forked_anew_by_the_same_keeper_and_takes_its_scripts_along(tmp_path: Path) -> None:
     async with scripts_running() as runner:
         keeper, helper = runner.keeper_pid, runner.helper_pid
@@ -561,7 +643,7 @@ async def test_closing_waits_for_the_grace_and_kills_what_is_left(tmp_path: Path
 RUN_UNTIL_KILLED = """
 import asyncio, sys
 from vrrpd.config.model import Command
-from vrrpd.scripts.runner import ScriptRunner
+from vrrpd.scripts.runner import ScriptHelperError, ScriptRunner, _HelperProcess
 async def main():
     runner = ScriptRunner()
     await runner.start()

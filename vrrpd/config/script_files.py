@@ -149,7 +149,8 @@ def danger_of(command: Command) -> str | None:
 def writable_by_others(path: str) -> str | None:
     """Which part of an absolute path somebody other than root could change, None when none.
 
-    A symbolic link is as safe as the directory it stands in; what it leads to is looked at too. A directory with the
+    A symbolic link is as safe as the directory it stands in, and has to be root's where others can make one there; what
+    it leads to is looked at too. A directory with the
     sticky bit that belongs to root does not let others replace what root has in it. What does not exist is as safe as
     the directory in which it would be made.
     """
@@ -168,6 +169,9 @@ def writable_by_others(path: str) -> str | None:
                 links += 1
                 if links > MOST_LINKS:
                     return f"{seen_path(path)} leads through more than {MOST_LINKS} symbolic links"
+                if os.lstat(current).st_uid != 0 and _others_write(os.lstat(done)):
+                    # The sticky bit keeps a link for its owner.
+                    return f"{seen_path(current)} is a symbolic link of others than root (enable_script_security)"
                 target = os.readlink(current)
                 rest = [one for one in target.split("/") if one] + rest
                 done = "/" if target.startswith("/") else done

@@ -442,12 +442,17 @@ class RouterPort:
         before, self._prepared = self._prepared, {}
         for virtual in self.config.all_addresses:
             interface = interfaces[virtual.device]
+            old = before.get(virtual.address) if virtual.address in self.installed else None
             if interface is None:
                 # Gone, or only renamed: what we have put there is taken off by its number, if it is still there.
-                if virtual.address in self.installed and (old := before.get(virtual.address)) is not None:
+                if old is not None:
                     self._prepared[virtual.address] = old
                 continue
-            self._prepared[virtual.address] = self._shared.prepare_address(virtual, interface)
+            prepared = self._prepared[virtual.address] = self._shared.prepare_address(virtual, interface)
+            if old is not None and old.index != prepared.index:
+                # Another one has its name now, and gets the address.
+                self._shared.queue_message(old.withdraw, None)
+                self._shared.queue_message(prepared.install, _Pending(self, virtual.address, installs=True))
         prepared_all = tuple(self._prepared.values())
         self._everything = _Everything(
             messages=tuple(prepared.install for prepared in prepared_all),
@@ -459,7 +464,9 @@ class RouterPort:
         return frozenset(
             address
             for address, prepared in self._prepared.items()
-            if (old := before.get(address)) and old.index == prepared.index and old.frame != prepared.frame
+            if (old := before.get(address))
+            and old.frame != prepared.frame
+            and (old.index == prepared.index or address in self.installed)
         )
 
     def use_source(self, source: IPAddress | None) -> str | None:

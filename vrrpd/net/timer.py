@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import ctypes
 import heapq
+import itertools
 import math
 import os
 import sys
 import time
 from collections.abc import Callable, Hashable, Iterator
-from itertools import count
 from typing import Final, Generic, TypeVar
 
 _NANOSECONDS: Final = 1_000_000_000
@@ -121,7 +121,7 @@ class DeadlineQueue(Generic[Key]):
         self._heap: list[tuple[float, int, Key]] = []
         self._queued: dict[Key, float] = {}
         """The time of each key's earliest heap entry; the key's other entries are void."""
-        self._order = count()
+        self._order = itertools.count()
 
     def __len__(self) -> int:
         return len(self._deadlines)
@@ -156,6 +156,10 @@ class DeadlineQueue(Generic[Key]):
             return None
         deadline, _, key = self._heap[0]
         return key, deadline
+
+    def count(self, until: float) -> int:
+        """How many deadlines are not after that."""
+        return sum(deadline <= until for deadline in self._deadlines.values())
 
     def due(self, now: float, limit: int | None = None) -> list[Key]:
         """Takes out the keys whose deadline is not after ``now``, in order of their deadlines, at most ``limit``."""

@@ -102,8 +102,6 @@ NOT_STARTED: Final = 4
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
-_PR_CAP_AMBIENT: Final = 47
-_PR_CAP_AMBIENT_CLEAR_ALL: Final = 4
 _CAPABILITIES: Final = {"CAP_KILL": 5, "CAP_SETGID": 6, "CAP_SETUID": 7}
 
 _REASON_LIMIT: Final = 512
@@ -151,10 +149,14 @@ class _Run:
 
 
 class Helper:
-    """The helper's loop: requests, pipes, ended children and deadlines; nothing in it waits but poll."""
+    """The helper's loop: requests, pipes, ended children and deadlines; nothing in it waits but poll.
 
-    def __init__(self, control: int) -> None:
+    ``give_up`` takes all capabilities from the process that calls it.
+    """
+
+    def __init__(self, control: int, give_up: Callable[[], None]) -> None:
         self._control = control
+        self._give_up = give_up
         self._runs: dict[int, _Run] = {}
         self._by_pid: dict[int, _Run] = {}
         self._poll = select.poll()
@@ -353,8 +355,9 @@ class Helper:
             for name, value in change_user(user, group, self._capabilities).items():
                 environment.setdefault(name, value)
             if os.geteuid() != before != 0:
-                # From root to another user the kernel takes them away; from one such user to another it does not.
-                self._drop_ambient_capabilities()
+                # From root to another user the kernel takes them away; from one such user to another it does not, and
+                # an ambient one would go on to the script.
+                self._give_up()
             # Changing the user clears it, so it comes after; the helper may have died before.
             if self._libc is not None:
                 self._libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -369,12 +372,6 @@ class Helper:
         with contextlib.suppress(OSError):
             os.write(errors, reason.encode("utf-8", "replace")[:_REASON_LIMIT])
         os._exit(127)
-
-    def _drop_ambient_capabilities(self) -> None:
-        if self._libc is None:
-            raise Refused("the daemon's capabilities cannot be taken away from it: no C library to call")
-        # A kernel that knows of no ambient set (before 4.3) has none to hand down.
-        self._libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
 
     def _step(self, run: _Run, now: float) -> None:
         """Takes the next step against a script whose deadline is over: SIGTERM, then SIGKILL."""
@@ -774,7 +771,7 @@ def main(arguments: Sequence[str]) -> None:
             capabilities.keep_only(rights)
     descriptor = Keeper(int(arguments[0])).serve()
     if descriptor is not None:
-        Helper(descriptor).serve()
+        Helper(descriptor, lambda: capabilities.keep_only(0)).serve()
     # There is nothing to tidy up, and an interpreter takes ten milliseconds to do so: a backup in a namespace of the
     # same host may be about to take over.
     os._exit(0)

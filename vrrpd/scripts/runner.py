@@ -118,17 +118,16 @@ class ScriptRunner:
 
         It is then tried again, for as long as it takes.
         """
-        started = self._helper
         try:
-            started = started or self._start_helper()
-            async with asyncio.timeout(START_LIMIT):
-                warning = await asyncio.shield(started.ready)
+            started = self._helper or self._start_helper()
         except OSError as error:
             self._why_down = f"it cannot be started: {error}"
             self._restart_after(asyncio.get_running_loop().time() + RESTART_INTERVAL)
             raise ScriptHelperError(f"the script helper did not start: {error}; trying again") from None
+        try:
+            async with asyncio.timeout(START_LIMIT):
+                warning = await asyncio.shield(started.ready)
         except TimeoutError:
-            assert started is not None
             complaint = f"did not report within {START_LIMIT:g} s"
             started.abandon(complaint)
             raise ScriptHelperError(f"the script helper {complaint}; trying again") from None
