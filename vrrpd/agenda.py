@@ -26,9 +26,13 @@ that sleeps needs a tenth of a millisecond and more to get going. Longer, and th
 those who use much. Nothing of this happens while a master is heard."""
 LONGEST_REHEARSAL: Final = 0.001
 """Seconds that the first rehearsal before a takeover may take: it meets cold caches."""
-DECISION_LEAD: Final = 0.001
+USUAL_TAKEOVER: Final = 0.0003
+"""Seconds that a takeover takes where none was rehearsed."""
+DECISION_LEAD: Final = 0.0015
 """Seconds before a takeover at which it is decided, at most, and never more than half of the step between two
 priorities: nobody is overruled who would have been heard in time."""
+CLOSELY: Final = 0.0005
+"""Seconds after a takeover in which others follow it closely, so that they are decided with it."""
 ONE_MOMENT: Final = 0.0001
 """Seconds between takeovers that leave together, with the last of them."""
 LONGEST_TURN: Final = 0.005
@@ -258,24 +262,26 @@ class Agenda:
     def _on_timer(self) -> None:
         self._timer.acknowledge()
         end = self._clock() + LONGEST_TURN
-        takes = LONGEST_REHEARSAL
+        takes: float | None = None
         while self._clock() < end and self.takeover_is_near():
             self._drain_all()
             took = self._rehearse(takes)
             if took is not None:
                 takes = took
                 continue  # Something may have come meanwhile.
-            self._take_over(takes)
+            self._take_over(takes or USUAL_TAKEOVER)
         self._expire()
         self._settle()
 
-    def _rehearse(self, takes: float) -> float | None:
-        """Plays a takeover like the next one, if there is time for what it takes; returns what it took, or None.
+    def _rehearse(self, takes: float | None) -> float | None:
+        """Plays a takeover like the next one, if there is time for that; returns what it took, or None.
 
         Again and again, until it is time for the decision: a cache that was warm a millisecond ago may be cold.
         """
         begun, first = self._clock(), self._queue.first
-        if first is None or self.rehearsal is None or first[1] - begun < takes + self._lead(first, takes):
+        if first is None or self.rehearsal is None:
+            return None
+        if first[1] - begun < (takes or LONGEST_REHEARSAL) + self._lead(first, takes or USUAL_TAKEOVER):
             return None
         self.rehearsal.play()
         return self._clock() - begun
@@ -296,12 +302,13 @@ class Agenda:
         self._end_rests()
         waiting: deque[tuple[float, Batch]] = deque()
         begun = now
-        for runner in self._queue.due(now + DECISION_LEAD, ROUTERS_PER_BATCH):
+        for runner in self._queue.due(first[1] + CLOSELY, ROUTERS_PER_BATCH):
             deadline = runner.deadline
-            if deadline is not None and deadline <= now + _decision_lead(runner):
-                late = deadline <= self._clock()
+            clock = self._clock()
+            if deadline is not None and deadline <= clock + _decision_lead(runner):
+                late = deadline <= clock
                 # Nobody leaves late because the next one decides, unless that one is late as well.
-                while waiting and not late and waiting[0][0] <= self._clock() + takes / 2:
+                while waiting and not late and waiting[0][0] <= self._clock() + takes / 4:
                     self._act(*waiting.popleft())
                 if waiting and (late or deadline - begun <= ONE_MOMENT):
                     _, batch = waiting.pop()
@@ -318,8 +325,8 @@ class Agenda:
     def _lead(self, first: tuple[Runner | Round, float], takes: float) -> float:
         """Seconds before the next takeover at which it is time to decide: the more follow it closely, the sooner."""
         router, deadline = first
-        together = min(ROUTERS_PER_BATCH, self._queue.count(deadline + DECISION_LEAD))
-        return min(takes * (1 + together / 2), _decision_lead(router))
+        together = min(ROUTERS_PER_BATCH, self._queue.count(deadline + CLOSELY))
+        return min(takes * (1 + together) / 2, _decision_lead(router))
 
     def _act(self, moment: float, batch: Batch) -> None:
         """Hands over what was decided ahead of its time, when that has come."""

@@ -20,7 +20,7 @@ PRIORITIES: Final = [1, 50, 100, 100, 150, 200, 254]
 WEIGHTS: Final = [-200, -50, -2, 0, 2, 50, 200]
 RATES: Final = [1.0, 1.0, 1.0, 1.0, 0.9999, 1.0001, 0.98, 1.05, 0.8]
 """How many seconds a clock counts in one second: most are right, some drift, a few are hopelessly slow."""
-LEAD: Final = 0.001
+LEAD: Final = 0.0015
 """Seconds before a takeover at which the daemon decides it."""
 EPISODES: Final = (8, 14)
 
