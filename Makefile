@@ -42,7 +42,7 @@ simulation: setup  ## the fixed budget of the simulation, on all cores
 hunt: setup  ## random LANs and faults until something is found or Ctrl-C (HUNT="--minutes 10 --jobs 1 --seed 7")
 	@$(BIN)/python -m tests.simulation.hunt $(HUNT)
 
-mutants: setup  ## break the core in some fifty ways, each of which the tests must notice: five minutes
+mutants: setup  ## break the core in some sixty ways, each of which the tests must notice: five minutes
 	@$(BIN)/python -m tests.mutation
 
 netns: setup  ## real daemons in network namespaces

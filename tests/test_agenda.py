@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from tests.protocol.builders import LINK_DOWN
 from tests.virtual_host import Heard, Sent, VirtualHost, by_itself, settings
 from vrrpd.agenda import CROWD, DECISION_LEAD
+from vrrpd.links import UNFAMILIAR_PER_TURN
+from vrrpd.net.sockets import PACKETS_PER_CALL
 from vrrpd.protocol.events import FaultsChanged, WeightChanged
 from vrrpd.runner import RunnerSettings
 
@@ -115,6 +117,14 @@ def test_where_somebody_is_master_nobody_rests() -> None:
     heard.append(Heard(6.1003, 3, 50, MASTER))
     sent = VirtualHost([settings(vrid, 100) for vrid in vrids], heard).run(7.0)
     assert any(6.1003 <= at < 6.1003 + ON_TIME and what == "advertise 100" for at, what in of_router(sent, 3))
+
+
+def test_a_flood_is_taken_in_bit_by_bit_so_that_others_get_their_turn() -> None:
+    flood = [Heard(0.5, 1, 60, MASTER + number % 99, 1 + number) for number in range(2000)]
+    host = VirtualHost([settings(1, 100)], flood)
+    host.run(0.6)
+    assert not host.socket.coming, "all of it was read"
+    assert host.socket.reads >= 2000 / (UNFAMILIAR_PER_TURN + PACKETS_PER_CALL)
 
 
 def test_routers_that_take_over_later_do_not_wait_for_one_in_fault() -> None:

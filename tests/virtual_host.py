@@ -22,6 +22,7 @@ from tests.protocol.builders import GROUP, LOWER, OURS, QUIET
 from vrrpd import links
 from vrrpd.agenda import Agenda
 from vrrpd.links import Link
+from vrrpd.net.sockets import PACKETS_PER_CALL
 from vrrpd.protocol.actions import Notice, StateChanged
 from vrrpd.protocol.admission import AdmissionPolicy
 from vrrpd.protocol.datagram import Datagram, IPAddress
@@ -207,7 +208,9 @@ class Socket:
     ) -> Iterator[tuple[int, Hashable, Datagram, float]]:
         """Reads what has arrived."""
         self.reads += 1
-        for _ in range(limit):
+        for number in range(limit):
+            if number % PACKETS_PER_CALL == 0 and not go_on():
+                break
             if not self.waiting():
                 self.exhausted = True
                 return
