@@ -13,7 +13,7 @@ import vrrpd
 from tests.netns.demonstrations import daemons_of, demonstration, nothing_is_left
 from vrrpd.lab import wait_until
 
-pytestmark = pytest.mark.netns
+pytestmark = [pytest.mark.netns, pytest.mark.alone]
 
 MODULE = "vrrpd.lab.demo_ramp"
 NOTIFY = Path(vrrpd.__file__).parent.parent / "examples" / "ramp-node" / "notify.sh"
