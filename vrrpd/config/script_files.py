@@ -150,9 +150,8 @@ def writable_by_others(path: str) -> str | None:
     """Which part of an absolute path somebody other than root could change, None when none.
 
     A symbolic link is as safe as the directory it stands in, and has to be root's where others can make one there; what
-    it leads to is looked at too. A directory with the
-    sticky bit that belongs to root does not let others replace what root has in it. What does not exist is as safe as
-    the directory in which it would be made.
+    it leads to is looked at too. A directory with the sticky bit that belongs to root does not let others replace what
+    root has in it. What does not exist is as safe as the directory in which it would be made.
     """
     done = "/"
     rest = [part for part in path.split("/") if part]
