@@ -21,13 +21,18 @@ from vrrpd.rounds import Round, Rounds
 from vrrpd.runner import Runner
 
 TAKEOVER_LEAD: Final = 0.0025
-"""Seconds before a takeover at which the daemon wakes, to rehearse it and to listen until the very moment: a processor
-that sleeps needs a tenth of a millisecond and more to get going. Longer, and the scheduler would take us for one of
-those who use much. Nothing of this happens while a master is heard."""
+"""Seconds before a takeover at which the daemon wakes to rehearse it. Nothing of this happens while a master is
+heard."""
+REHEARSALS: Final = 2
+"""The first one warms the caches, the second one tells what a takeover takes now."""
 LONGEST_REHEARSAL: Final = 0.001
-"""Seconds that the first rehearsal before a takeover may take: it meets cold caches."""
+"""Seconds that a rehearsal may take: the first one meets cold caches."""
 USUAL_TAKEOVER: Final = 0.0003
 """Seconds that a takeover takes where none was rehearsed."""
+LAST_WAIT: Final = 0.0001
+"""Seconds before the decision at which the daemon wakes for the second time, and stays awake: a processor that sleeps
+needs that to get going. In between it sleeps: whoever has used the processor for more than a millisecond loses it to the
+first one that its own packets wake."""
 DECISION_LEAD: Final = 0.0015
 """Seconds before a takeover at which it is decided, at most, and never more than half of the step between two
 priorities: nobody is overruled who would have been heard in time."""
@@ -104,6 +109,10 @@ class Agenda:
         self._resting: dict[Link, asyncio.TimerHandle] = {}
         self._rests: dict[Link, float] = {}
         """How long each link may rest, as long as no router has another state or priority."""
+        self._rehearsed: float | None = None
+        """The deadline for which a takeover has been rehearsed."""
+        self._takes = USUAL_TAKEOVER
+        """Seconds that the last rehearsal took."""
         self._drained = float("-inf")
         """When all sockets were read last."""
         self._afterwards: asyncio.Handle | None = None
@@ -256,48 +265,48 @@ class Agenda:
         deadlines = [self._dataplane.deadline]
         if (first := self._queue.first) is not None:
             runner, deadline = first
-            deadlines.append(deadline - TAKEOVER_LEAD if runner.state is StateName.BACKUP else deadline)
+            if runner.state is StateName.BACKUP:
+                rehearsed = self._rehearsed == deadline or self.rehearsal is None
+                deadline -= self._lead(first) + LAST_WAIT if rehearsed else TAKEOVER_LEAD
+            deadlines.append(deadline)
         self._timer.arm(min((deadline for deadline in deadlines if deadline is not None), default=None))
 
     def _on_timer(self) -> None:
         self._timer.acknowledge()
         end = self._clock() + LONGEST_TURN
-        takes: float | None = None
         while self._clock() < end and self.takeover_is_near():
             self._drain_all()
-            took = self._rehearse(takes)
-            if took is not None:
-                takes = took
-                continue  # Something may have come meanwhile.
-            self._take_over(takes or USUAL_TAKEOVER)
+            first = self._queue.first
+            if first is None:
+                break
+            if self._rehearsed != first[1]:
+                self._rehearse(first)
+            elif first[1] - self._clock() > self._lead(first) + LAST_WAIT:
+                break  # It is armed for then.
+            else:
+                self._take_over(first)
         self._expire()
         self._settle()
 
-    def _rehearse(self, takes: float | None) -> float | None:
-        """Plays a takeover like the next one, if there is time for that; returns what it took, or None.
+    def _rehearse(self, first: tuple[Runner | Round, float]) -> None:
+        """Plays takeovers like the next one, as far as there is time for that."""
+        self._rehearsed = first[1]
+        for _ in range(REHEARSALS if self.rehearsal is not None else 0):
+            begun = self._clock()
+            if first[1] - begun < LONGEST_REHEARSAL + self._lead(first) + LAST_WAIT:
+                return
+            assert self.rehearsal is not None
+            self.rehearsal.play()
+            self._takes = self._clock() - begun
 
-        Again and again, until it is time for the decision: a cache that was warm a millisecond ago may be cold.
-        """
-        begun, first = self._clock(), self._queue.first
-        if first is None or self.rehearsal is None:
-            return None
-        if first[1] - begun < (takes or LONGEST_REHEARSAL) + self._lead(first, takes or USUAL_TAKEOVER):
-            return None
-        self.rehearsal.play()
-        return self._clock() - begun
-
-    def _take_over(self, takes: float) -> None:
+    def _take_over(self, first: tuple[Runner | Round, float]) -> None:
         """Has the routers that take over now decide so before it is time, and act when it is.
 
         What takes long, here, is to decide: then the code runs for the first time in a long while. So those who follow
-        the first one closely decide while that one waits for its moment. ``takes`` seconds are what a whole takeover
-        takes.
+        the first one closely decide while that one waits for its moment.
         """
-        first = self._queue.first
-        if first is None or isinstance(first[0], Round):
-            return
         now = self._clock()
-        if first[1] - self._lead(first, takes) > now:
+        if first[1] - self._lead(first) > now:
             return
         self._end_rests()
         waiting: deque[tuple[float, Batch]] = deque()
@@ -308,7 +317,7 @@ class Agenda:
             if deadline is not None and deadline <= clock + _decision_lead(runner):
                 late = deadline <= clock
                 # Nobody leaves late because the next one decides, unless that one is late as well.
-                while waiting and not late and waiting[0][0] <= self._clock() + takes / 4:
+                while waiting and not late and waiting[0][0] <= self._clock() + self._takes / 4:
                     self._act(*waiting.popleft())
                 if waiting and (late or deadline - begun <= ONE_MOMENT):
                     _, batch = waiting.pop()
@@ -322,11 +331,11 @@ class Agenda:
         while waiting:
             self._act(*waiting.popleft())
 
-    def _lead(self, first: tuple[Runner | Round, float], takes: float) -> float:
-        """Seconds before the next takeover at which it is time to decide: the more follow it closely, the sooner."""
+    def _lead(self, first: tuple[Runner | Round, float]) -> float:
+        """Seconds before the next takeover at which it is decided: the more follow it closely, the sooner."""
         router, deadline = first
         together = min(ROUTERS_PER_BATCH, self._queue.count(deadline + CLOSELY))
-        return min(takes * (1 + together) / 2, _decision_lead(router))
+        return min(self._takes * (0.75 + 0.3 * together), _decision_lead(router))
 
     def _act(self, moment: float, batch: Batch) -> None:
         """Hands over what was decided ahead of its time, when that has come."""

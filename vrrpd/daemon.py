@@ -29,6 +29,7 @@ from vrrpd.journal import Journal
 from vrrpd.leftovers import withdraw_leftovers
 from vrrpd.links import Link
 from vrrpd.lookout import Lookout
+from vrrpd.net.aside import close_aside
 from vrrpd.net.dataplane import LinuxDataplane
 from vrrpd.net.firewall import Firewall
 from vrrpd.net.interfaces import AddressAdded, AddressRemoved, InterfaceTable, LinkRemoved, Overrun
@@ -266,6 +267,7 @@ class Daemon:
         self._hand_over()
         await self._stop_in_turn()
         self._stop_listening()
+        self._close_frame_sockets()
         self._reports.tell(len(self._reports))
         deadline = self._clock() + STOP_LIMIT
         await asyncio.gather(self._notifier.stop(deadline), self._firewall.close(deadline))
@@ -275,8 +277,7 @@ class Daemon:
     def _close(self) -> None:
         """Leaves nothing behind that outlives the process.
 
-        The sockets go with it: to close one that hears or sends frames takes ten milliseconds each (the kernel waits
-        until no processor looks at it any more), and a backup on this host may be about to take over.
+        The sockets go with it.
         """
         # After an orderly stop these do nothing; after anything else no address is left behind.
         for unit in self._units.values():
@@ -292,6 +293,17 @@ class Daemon:
         self._dataplane.finish()
         self._claims.close()
         self._supervisor.close()
+
+    def _close_frame_sockets(self) -> None:
+        """Begins to close every socket that hears or sends frames.
+
+        The kernel takes ten milliseconds and more for each, and at the end of a process it takes one after the other: a
+        successor would have to wait, and a backup on this host takes over in the middle of it.
+        """
+        self._lookout.close()
+        self._dataplane.close_senders_aside()
+        if self._rehearsal is not None:
+            close_aside(self._rehearsal)
 
     def _stop_listening(self) -> None:
         self._agenda.close()

@@ -134,12 +134,12 @@ class Lookout:
         self._closed = False
 
     def close(self) -> None:
-        """Stops looking; the sockets go with the process."""
+        """Stops looking; again is harmless."""
         self._closed = True
         for timer in self._timers.values():
             timer.cancel()
-        for watched in self._watched.values():
-            self._loop.remove_reader(watched.watch.fileno())
+        for key in list(self._watched):
+            self._unwatch(key)
 
     # -- what the routers tell ------------------------------------------------------------------------------------
 

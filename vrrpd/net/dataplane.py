@@ -225,6 +225,11 @@ class LinuxDataplane:
         self.flush()
         self.send_repeats(len(self._repeats))
 
+    def close_senders_aside(self) -> None:
+        """Begins to close what announcements leave by; one that is needed after all is opened again."""
+        while self._senders:
+            close_aside(self._senders.popitem()[1])
+
     def close(self) -> None:
         """Sends what is left and closes every socket."""
         self.finish()
