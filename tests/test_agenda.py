@@ -100,6 +100,14 @@ def test_a_crowded_socket_is_read_now_and_then_only_and_every_farewell_is_answer
     assert host.socket.reads < 0.6 * len(heard)
 
 
+def test_an_advertisement_that_nobody_has_read_for_a_rest_prevents_a_takeover() -> None:
+    vrids = range(1, 49)
+    heard = [packet for vrid in vrids if vrid != 3 for packet in advertised(vrid, 7.0, phase=0.02 * vrid)]
+    heard += [Heard(at, 3, 200, MASTER) for at in (0.06, 1.06, 1.06 + 3.609375 - 0.003)]
+    sent = VirtualHost([settings(vrid, 100) for vrid in vrids], heard).run(6.0)
+    assert of_router(sent, 3) == []
+
+
 def test_a_rest_ends_when_a_router_becomes_impatient() -> None:
     """A weight has put its skew time down to 4 ms; the rest under way was one of 50 ms."""
     vrids = range(1, CROWD + 5)

@@ -31,8 +31,8 @@ USUAL_TAKEOVER: Final = 0.0003
 """Seconds that a takeover takes where none was rehearsed."""
 LAST_WAIT: Final = 0.0001
 """Seconds before the decision at which the daemon wakes for the second time, and stays awake: a processor that sleeps
-needs that to get going. In between it sleeps: whoever has used the processor for more than a millisecond loses it to the
-first one that its own packets wake."""
+needs that to get going. In between it sleeps: whoever has used the processor for more than a millisecond loses it to
+the first one that its own packets wake."""
 DECISION_LEAD: Final = 0.0015
 """Seconds before a takeover at which it is decided, at most, and never more than half of the step between two
 priorities: nobody is overruled who would have been heard in time."""

@@ -373,8 +373,8 @@ MUTANTS: Final = (
     Mutant(
         "a takeover does not look into the sockets first",
         AGENDA,
-        "            self._drain_all()\n            took =",
-        "            took =",
+        "            self._drain_all()\n            first =",
+        "            first =",
         (AGENDA_TESTS,),
     ),
     Mutant(
