@@ -6,7 +6,7 @@ from pathlib import Path
 
 import bench.plots
 import bench.soak.plots
-from bench import profile
+from bench import profile, timeline
 from bench.profile import median_of
 from bench.results import EventSample, Results
 from bench.scenarios import FAST, MANY_ADDRESSES, MANY_ROUTERS, SINGLE, Event
@@ -103,3 +103,8 @@ def test_a_timeline_has_the_median_of_each_step_and_every_rehearsal() -> None:
 
 def test_of_no_takeover_there_is_no_timeline() -> None:
     assert median_of([]) == {}
+
+
+def test_the_stop_watch_finds_the_steps_of_the_daemon() -> None:
+    for owner, method, _ in timeline.WATCHED:
+        assert callable(getattr(owner, method))
