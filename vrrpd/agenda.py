@@ -29,7 +29,7 @@ LONGEST_REHEARSAL: Final = 0.001
 """Seconds that a rehearsal may take: the first one meets cold caches."""
 USUAL_TAKEOVER: Final = 0.0003
 """Seconds that a takeover takes where none was rehearsed."""
-LAST_WAIT: Final = 0.0001
+LAST_WAIT: Final = 0.00025
 """Seconds before the decision at which the daemon wakes for the second time, and stays awake: a processor that sleeps
 needs that to get going. In between it sleeps: whoever has used the processor for more than a millisecond loses it to
 the first one that its own packets wake."""
