@@ -1,18 +1,18 @@
-"""A background reader of everything that crosses a bridge, each frame with the kernel's time of arrival.
+"""Everything that crosses a bridge, each frame with the kernel's time of arrival.
 
 A bridge device in promiscuous mode gets a copy of each frame that the bridge forwards, once, whatever the number of
 ports, and none from a port that is cut off: what is captured is what the others could hear. See packet(7).
+
+Nobody waits for a frame: the kernel keeps them, with their times, until somebody asks or a while has passed. A reader
+that each frame wakes would take the processor from the very sender whose next frame is being timed.
 """
 
 from __future__ import annotations
 
 import ctypes
-import os
-import select
 import socket
 import struct
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Final, Self
@@ -44,6 +44,9 @@ SO_ATTACH_FILTER: Final = 26
 SO_RCVBUFFORCE: Final = 33
 RECEIVE_BUFFER: Final = 16 * 1024 * 1024
 """Bytes asked for; a machine without the right to them gives less."""
+READ_INTERVAL: Final = 0.02
+"""Seconds after which frames are taken from the kernel when nobody asks for them: some hundred find room even where
+the receive buffer is small."""
 
 _LOAD_HALF, _LOAD_BYTE, _JUMP_EQUAL, _RETURN = 0x28, 0x30, 0x15, 0x06
 _ALL: Final = 0xFFFF
@@ -75,12 +78,13 @@ class Capture:
     def __init__(self, namespace: Namespace, bridge: str, everything: bool = False) -> None:
         self._socket: Final = namespace.call(lambda: _open(bridge, everything))
         # What is read is parsed when somebody asks for it: a burst shall not cost the hosts their processor.
-        self._unparsed: Final[deque[tuple[int, bytes]]] = deque()
+        self._unparsed: Final[list[tuple[int, bytes]]] = []
         self._frames: Final[list[Frame]] = []
-        self._parsing: Final = threading.Lock()
+        self._lock: Final = threading.Lock()
+        """Held by whoever reads, parses or forgets."""
         self._dropped = 0
         self._failure: Exception | None = None
-        self._stop_reader, self._stop = os.pipe2(os.O_CLOEXEC)
+        self._closed: Final = threading.Event()
         self._thread: Final = threading.Thread(target=self._read, name=f"capture {bridge}", daemon=True)
         self._thread.start()
 
@@ -94,25 +98,19 @@ class Capture:
 
     def close(self) -> None:
         """Stop reading; what was captured stays. May be called twice."""
-        if self._stop >= 0:
-            os.close(self._stop)
-            self._stop = -1
+        if not self._closed.is_set():
+            self._closed.set()
             self._thread.join()
-            self._count_drops()
-            os.close(self._stop_reader)
-            self._socket.close()
+            with self._lock:
+                self._drain()
+                self._count_drops()
+                self._socket.close()
 
     def _read(self) -> None:
-        poll = select.poll()
-        poll.register(self._socket, select.POLLIN)
-        poll.register(self._stop_reader, select.POLLIN)
         try:
-            while True:
-                ready = {descriptor for descriptor, _ in poll.poll()}
-                if self._socket.fileno() in ready:
+            while not self._closed.wait(READ_INTERVAL):
+                with self._lock:
                     self._drain()
-                if self._stop_reader in ready:
-                    return
         except Exception as failure:
             self._failure = failure
 
@@ -135,9 +133,10 @@ class Capture:
     @property
     def dropped(self) -> int:
         """Frames that the kernel had to drop because nobody read them in time."""
-        if self._stop >= 0:
-            self._count_drops()
-        return self._dropped
+        with self._lock:
+            if not self._closed.is_set():
+                self._count_drops()
+            return self._dropped
 
     @property
     def frames(self) -> list[Frame]:
@@ -146,15 +145,18 @@ class Capture:
             raise LabError(f"the capture broke off: {self._failure}") from self._failure
         if dropped := self.dropped:
             raise LabError(f"the capture lost {dropped} frames: this machine is too busy")
-        with self._parsing:
-            while self._unparsed:
-                time_ns, data = self._unparsed.popleft()
-                self._frames.append(Frame(time_ns, data, parse(data)))
+        with self._lock:
+            if not self._closed.is_set():
+                self._drain()
+            self._frames.extend(Frame(time_ns, data, parse(data)) for time_ns, data in self._unparsed)
+            self._unparsed.clear()
             return list(self._frames)
 
     def clear(self) -> None:
         """Forget what was captured so far."""
-        with self._parsing:
+        with self._lock:
+            if not self._closed.is_set():
+                self._drain()
             self._unparsed.clear()
             self._frames.clear()
 
