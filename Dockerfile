@@ -20,7 +20,7 @@ RUN /build/venv/bin/pip install --no-compile --no-deps --no-build-isolation --ta
 # is held back until the daemon listens, which then ends in good order.
 RUN printf '%s\n' '#!/usr/bin/python3 -I' 'import signal' 'import sys' \
         'if sys.argv[1:2] == ["run"]:' '    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})' \
-        'from vrrpd.cli import main' 'sys.exit(main())' >/build/vrrpd \
+        'from vrrpd.__main__ import main' 'sys.exit(main())' >/build/vrrpd \
  && chmod 755 /build/vrrpd
 
 FROM debian:trixie-slim AS packed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import base64
 import json
 import re
@@ -26,7 +25,7 @@ from hypothesis import strategies as st
 from vrrpd.cli import main
 from vrrpd.config import environment
 from vrrpd.config.host import HostFacts
-from vrrpd.manifests import add_command, emitter
+from vrrpd.manifests import emitter, flag_parser
 from vrrpd.manifests.flags import Flags
 from vrrpd.manifests.request import FLAG_OF
 
@@ -779,10 +778,8 @@ def commands(page: Path) -> list[str]:
 
 
 def test_the_page_has_every_flag() -> None:
-    parser = argparse.ArgumentParser()
-    add_command(parser.add_subparsers())
     with pytest.raises(SystemExit), redirect_stdout(StringIO()) as shown:
-        parser.parse_args(["manifest", "--help"])
+        flag_parser().parse_args(["--help"])
     flags = set(
         re.findall(r"(?<![\w=-])--?[a-z][-a-z]*", shown.getvalue().partition("options:")[2].partition("example:")[0])
     )

@@ -1,5 +1,6 @@
 """``python -m vrrpd`` is the ``vrrpd`` command."""
 
+import gc
 import signal
 import sys
 
@@ -9,6 +10,8 @@ def main() -> int:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         # Until the daemon takes the signal over, there is nothing to clean up.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # Modules stay: looking for garbage among them is time lost. The daemon enables this when it has started.
+    gc.disable()
     from vrrpd.cli import main as command_line
 
     return command_line()

@@ -16,11 +16,11 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from vrrpd import __version__, manifests, namespaces, rundir
+from vrrpd import __version__, namespaces, rundir
 from vrrpd.config import environment, render
 from vrrpd.config.model import ConfigurationError
 from vrrpd.config.variables import CHOICES
@@ -29,6 +29,8 @@ from vrrpd.sources import DEFAULT_FILE, EnvironmentSource, FileSource, Source, b
 
 PROCESS_NAME_VARIABLE: Final = "VRRPD_PROCESS_NAME"
 """Set in the container image: the manuals' liveness probe is ``pgrep keepalived``."""
+MANIFEST: Final = "manifest"
+Command = Callable[[argparse.Namespace], int]
 OK, WRONG_CONFIGURATION, CANNOT_RUN = 0, 1, 3
 
 LOG_OPTIONS: Final = {"--log-format": "VRRPD_LOG_FORMAT", "--log-level": "VRRPD_LOG_LEVEL"}
@@ -37,17 +39,17 @@ LOG_DEFAULTS: Final = {"VRRPD_LOG_FORMAT": "text", "VRRPD_LOG_LEVEL": "info"}
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
-    options = _parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == [MANIFEST]:
+        # It has a parser of its own: its flags, and what is behind them, would be a tenth of a daemon's start.
+        return _guarded(_manifest, argparse.Namespace(arguments=given[1:]))
+    options = _parser().parse_args(given)
+    return _guarded(options.handler, options)
+
+
+def _guarded(command: Command, options: argparse.Namespace) -> int:
     try:
-        match options.command:
-            case "run":
-                return _run(options)
-            case "config":
-                return _config(options)
-            case "manifest":
-                return manifests.run(options)
-            case _:
-                return _status(options)
+        return command(options)
     except BrokenPipeError:
         # Whoever read our output has gone (`vrrpd status | head`): nothing is left to say.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -55,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 128 + 2
     except Exception:
-        if options.command != "run":
+        if command is not _run:
             raise
         # Python's own exit code for it, 1, is that of a wrong configuration, with which systemd does not try again.
         logging.getLogger("vrrpd").exception("the daemon ends by an error of its own")
@@ -96,7 +98,12 @@ def _parser() -> argparse.ArgumentParser:
     _add_place(status)
     status.add_argument("--json", action="store_true", help="print JSON (docs/schema/status.schema.json)")
     status.add_argument("--ready", action="store_true", help="print nothing, exit 0 when every router can do its work")
-    manifests.add_command(commands)
+    manifest = commands.add_parser(
+        MANIFEST, help="print the Kubernetes objects of an ipfailover configuration", add_help=False
+    )
+    for command, handler in ((run, _run), (config, _config), (status, _status)):
+        command.set_defaults(handler=handler)
+    manifest.set_defaults(handler=_manifest, arguments=[])
     return parser
 
 
@@ -156,14 +163,14 @@ def _config(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    # What is made from here to the end of the start stays: looking for garbage in it is time lost.
+    gc.disable()
     # Imported here: `vrrpd config` and `vrrpd status` have no use for netlink, and it takes a while.
     from vrrpd import logs
     from vrrpd.claims import ClaimedElsewhere
     from vrrpd.daemon import Daemon, StartupError
     from vrrpd.privileges import missing_capabilities
 
-    # What is made from here to the end of the start stays: looking for garbage in it is time lost.
-    gc.disable()
     # A reload asked for before the daemon listens is no reason to end: the file is about to be read.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     log_format, log_level = (_log_option(options, option) for option in LOG_OPTIONS)
@@ -221,6 +228,12 @@ def _run(options: argparse.Namespace) -> int:
     except (StartupError, ClaimedElsewhere) as error:
         log.error("%s", error)
     return CANNOT_RUN
+
+
+def _manifest(options: argparse.Namespace) -> int:
+    from vrrpd import manifests
+
+    return manifests.main(options.arguments)
 
 
 def _status(options: argparse.Namespace) -> int:

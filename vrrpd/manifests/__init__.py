@@ -3,6 +3,6 @@
 Prints a ServiceAccount, a ConfigMap with the scripts, and a Deployment or DaemonSet. Talks to no cluster.
 """
 
-from vrrpd.manifests.command import add_command, run
+from vrrpd.manifests.command import flag_parser, main
 
-__all__ = ["add_command", "run"]
+__all__ = ["flag_parser", "main"]

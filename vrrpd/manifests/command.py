@@ -8,17 +8,15 @@ from __future__ import annotations
 import argparse
 import io
 import sys
+from collections.abc import Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from vrrpd.config.model import ConfigurationError
 from vrrpd.config.report import seen
 from vrrpd.manifests import emitter, objects
 from vrrpd.manifests.flags import Flags
 from vrrpd.manifests.request import COMPONENT, DEFAULT_IMAGE, DEFAULT_REPLICAS, Request, understand
-
-if TYPE_CHECKING:
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 PRINTED, WRONG = 0, 2
 OUTPUTS: Final = ("yaml", "json")
@@ -31,11 +29,15 @@ example:
 _NAME: Final = "vrrpd manifest"
 
 
-def add_command(commands: Commands) -> None:
-    """Adds the command and its flags to a command line; ``run`` takes what is parsed."""
-    parser = commands.add_parser(
-        "manifest",
-        help="print the Kubernetes objects of an ipfailover configuration",
+def main(arguments: Sequence[str]) -> int:
+    """Prints what the flags ask for; returns the exit code."""
+    return run(flag_parser().parse_args(arguments))
+
+
+def flag_parser() -> argparse.ArgumentParser:
+    """What understands the command's flags; ``run`` takes what it parsed."""
+    parser = argparse.ArgumentParser(
+        prog=_NAME,
         description="Prints ServiceAccount, ConfigMap and Deployment (or DaemonSet) of an ipfailover configuration.\n"
         "The flags are those of `oc adm ipfailover`. No cluster is asked or changed.",
         epilog=EXAMPLE,
@@ -84,6 +86,7 @@ def add_command(commands: Commands) -> None:
     add("-o", "--output", metavar="FORMAT", default="yaml", help="yaml or json (default: %(default)s)")
     _add_switch(parser, "--dry-run", ("client", "server"), "accepted: nothing is ever changed")
     _add_switch(parser, "--create", (), "print, and say how to create what is printed")
+    return parser
 
 
 def _add_switch(parser: argparse.ArgumentParser, flag: str, values: tuple[str, ...], what: str) -> None:
