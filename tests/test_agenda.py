@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.protocol.builders import LINK_DOWN
 from tests.virtual_host import Heard, Sent, VirtualHost, by_itself, settings
-from vrrpd.agenda import CROWD, DECISION_LEAD
+from vrrpd.agenda import CROWD, DECISION_LEAD, REHEARSALS, TAKEOVER_LEAD
 from vrrpd.links import UNFAMILIAR_PER_TURN
 from vrrpd.net.sockets import PACKETS_PER_CALL
 from vrrpd.protocol.events import FaultsChanged, WeightChanged
@@ -73,6 +73,8 @@ def test_a_takeover_leaves_neither_before_its_moment_nor_noticeably_after() -> N
     host = VirtualHost([settings(1, 100)], advertised(1, 2.0))
     begun = takes_over(host.run(7.0), 1)
     assert 0.0 <= begun - (2.0 + 3.609375) < 0.0002
+    assert len(host.rehearsed) == REHEARSALS
+    assert all(begun - TAKEOVER_LEAD <= at < begun for at in host.rehearsed)
 
 
 def test_those_who_take_over_at_nearly_the_same_moment_are_all_on_time() -> None:
@@ -104,8 +106,9 @@ def test_an_advertisement_that_nobody_has_read_for_a_rest_prevents_a_takeover() 
     vrids = range(1, 49)
     heard = [packet for vrid in vrids if vrid != 3 for packet in advertised(vrid, 7.0, phase=0.02 * vrid)]
     heard += [Heard(at, 3, 200, MASTER) for at in (0.06, 1.06, 1.06 + 3.609375 - 0.003)]
-    sent = VirtualHost([settings(vrid, 100) for vrid in vrids], heard).run(6.0)
-    assert of_router(sent, 3) == []
+    host = VirtualHost([settings(vrid, 100) for vrid in vrids], heard)
+    assert of_router(host.run(6.0), 3) == []
+    assert host.rehearsed == [], "a takeover that does not come"
 
 
 def test_a_rest_ends_when_a_router_becomes_impatient() -> None:

@@ -284,12 +284,18 @@ class VirtualHost:
         self.batches = Batches(self.clock)
         self.socket = Socket(self.clock, deque(sorted(heard, key=lambda one: one.at)))
         self.runners = {one.parameters.vrid: self._runner(one) for one in all_settings}
+        self.rehearsed: list[float] = []
+        """When a takeover was rehearsed."""
 
     def _runner(self, of: RunnerSettings) -> Runner:
         port = Port(of.parameters.vrid, self.batches.add)
         runner = Runner(of, port, port, self.clock)
         runner.deliver(SourceChanged(OURS))
         return runner
+
+    def play(self) -> None:
+        """Rehearses a takeover."""
+        self.rehearsed.append(self.clock())
 
     def run(self, seconds: float, events: Iterable[tuple[float, int, Event]] = ()) -> list[Sent]:
         """Lets time pass from the start on; returns what was sent. ``events`` happen to routers at their times."""
@@ -314,6 +320,7 @@ class VirtualHost:
             lambda _: frozenset({OURS}),
             self.clock,
         )
+        agenda.rehearsal = self
         agenda.listen(link)
         for runner in self.runners.values():
             runner.deliver(Startup())

@@ -158,10 +158,14 @@ class Agenda:
 
     def takeover_is_near(self) -> bool:
         """True when a BACKUP takes over next, so soon that it is not worth while to sleep until then."""
+        return self._next_takeover() is not None
+
+    def _next_takeover(self) -> tuple[Runner | Round, float] | None:
+        """The BACKUP that takes over next, and when; None where that is not soon."""
         horizon = self._clock() + TAKEOVER_LEAD
         self._put_deadlines_right(horizon)
         first = self._queue.first
-        return first is not None and first[1] <= horizon and first[0].state is StateName.BACKUP
+        return first if first is not None and first[1] <= horizon and first[0].state is StateName.BACKUP else None
 
     def listen(self, link: Link) -> None:
         """Reads what arrives on a link from now on; without a socket, nothing happens."""
@@ -276,9 +280,9 @@ class Agenda:
         end = self._clock() + LONGEST_TURN
         while self._clock() < end and self.takeover_is_near():
             self._drain_all()
-            first = self._queue.first
+            first = self._next_takeover()
             if first is None:
-                break
+                break  # Its master has been heard after all.
             if self._rehearsed != first[1]:
                 self._rehearse(first)
             elif first[1] - self._clock() > self._lead(first) + LAST_WAIT:
