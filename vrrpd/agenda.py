@@ -48,10 +48,10 @@ DRAINED: Final = 0.001
 """Seconds for which sockets that were read count as read, where a takeover is late already."""
 ROUTERS_PER_BATCH: Final = 16
 """Routers that are due together share system calls, but the first ones do not wait for the last of hundreds."""
-LONGEST_AFTERWARDS: Final = 0.02
+LONGEST_AFTERWARDS: Final = 0.25
 """Seconds for which what has time makes room for routers that are about to take over."""
-REPEATS_PER_SLICE: Final = 32
-REPORTS_PER_SLICE: Final = 8
+REPEATS_PER_SLICE: Final = 8
+REPORTS_PER_SLICE: Final = 2
 """What is done of these until somebody else gets a turn."""
 SHORTEST_REST: Final = 0.002
 LONGEST_REST: Final = 0.05

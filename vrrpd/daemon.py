@@ -50,7 +50,7 @@ from vrrpd.vitals import process_status
 
 _log = logging.getLogger("vrrpd")
 
-MONITOR_EVENTS_PER_TURN: Final = 64
+MONITOR_EVENTS_PER_TURN: Final = 16
 """Netlink events taken in before timers and packets get their turn."""
 HOST_SETTLING_TIME: Final = 0.2
 """Seconds from a change of the host's own addresses until the environment is read again: several come together."""
