@@ -17,7 +17,7 @@ from tests.silence import Silence
 from vrrpd.lab import Lab, LabUnavailable, ensure_privileges
 from vrrpd.links import Link
 from vrrpd.net.interfaces import Interface
-from vrrpd.net.outgoing import OutgoingBatch, OutgoingMessage, send_all
+from vrrpd.net.outgoing import OutgoingBatch, OutgoingMessage
 from vrrpd.protocol.actions import StateName
 from vrrpd.protocol.admission import AdmissionPolicy
 from vrrpd.protocol.datagram import Datagram
@@ -91,7 +91,7 @@ def test_send_what_is_due_together(
     """As a takeover does: messages that are ready, brought together when it is time."""
     sender, receiver = loopback
     messages = [OutgoingMessage(MESSAGE)] * count
-    assert benchmark(send_all, sender.fileno(), messages) == []
+    assert benchmark(lambda: OutgoingBatch(messages).send(sender.fileno())) == []
     assert receiver.recv(len(MESSAGE) + 1) == MESSAGE
 
 

@@ -15,8 +15,10 @@ from typing import Any, Final
 
 from vrrpd import agenda
 from vrrpd.cli import main
+from vrrpd.net.announce import FrameSender
 from vrrpd.net.dataplane import LinuxDataplane
 from vrrpd.net.netlink import AddressWriter
+from vrrpd.net.sockets import Transmitter
 from vrrpd.protocol.actions import StateName
 from vrrpd.rehearsal import Rehearsal
 from vrrpd.runner import Runner
@@ -88,9 +90,10 @@ def _watch_takeovers() -> None:
 
 WATCHED: Final[tuple[tuple[type, str, str], ...]] = (
     (Rehearsal, "play", "rehearse"),
-    (LinuxDataplane, "_send_advertisements", "advertisement"),
-    (AddressWriter, "submit", "addresses"),
-    (LinuxDataplane, "_send_frames", "announcement"),
+    (LinuxDataplane, "lay_out", "lay out"),
+    (Transmitter, "send", "advertisement"),
+    (AddressWriter, "carry_out", "addresses"),
+    (FrameSender, "send", "announcement"),
 )
 """The methods of the daemon that are a step each."""
 

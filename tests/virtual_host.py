@@ -155,6 +155,9 @@ class Batches:
         """Goes on with what was taken out."""
         self._batch = batch
 
+    def lay_out(self, batch: list[tuple[int, str]]) -> None:
+        """Has nothing to do."""
+
     def hand_over(self, batch: list[tuple[int, str]]) -> None:
         """Writes it down."""
         now = self._clock()

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Protocol, TypeVar
 
 from vrrpd.links import Link
-from vrrpd.net.dataplane import Batch, LinuxDataplane
+from vrrpd.net.batch import Batch
+from vrrpd.net.dataplane import LinuxDataplane
 from vrrpd.net.timer import DeadlineQueue, KernelTimer
 from vrrpd.protocol.actions import StateName
 from vrrpd.protocol.datagram import IPAddress
@@ -26,9 +27,12 @@ heard."""
 REHEARSALS: Final = 2
 """The first one warms the caches, the second one tells what a takeover takes now."""
 LONGEST_REHEARSAL: Final = 0.001
-"""Seconds that a rehearsal may take: the first one meets cold caches."""
+"""Seconds that the first rehearsal may take, which meets cold caches; the second one takes less than that did."""
 USUAL_TAKEOVER: Final = 0.0003
 """Seconds that a takeover takes where none was rehearsed."""
+DECIDES: Final = 0.5
+DECIDES_NEXT: Final = 0.15
+"""The part of a rehearsal that it takes to decide about the first router, and about each."""
 LAST_WAIT: Final = 0.00025
 """Seconds before the decision at which the daemon wakes for the second time, and stays awake: a processor that sleeps
 needs that to get going. In between it sleeps: whoever has used the processor for more than a millisecond loses it to
@@ -295,13 +299,14 @@ class Agenda:
     def _rehearse(self, first: tuple[Runner | Round, float]) -> None:
         """Plays takeovers like the next one, as far as there is time for that."""
         self._rehearsed = first[1]
+        lasts = LONGEST_REHEARSAL
         for _ in range(REHEARSALS if self.rehearsal is not None else 0):
             begun = self._clock()
-            if first[1] - begun < LONGEST_REHEARSAL + self._lead(first) + LAST_WAIT:
+            if first[1] - begun < lasts + self._lead(first) + LAST_WAIT:
                 return
             assert self.rehearsal is not None
             self.rehearsal.play()
-            self._takes = self._clock() - begun
+            lasts = self._takes = self._clock() - begun
 
     def _take_over(self, first: tuple[Runner | Round, float]) -> None:
         """Has the routers that take over now decide so before it is time, and act when it is.
@@ -328,6 +333,8 @@ class Agenda:
                     self._dataplane.resume(batch)
                 else:
                     begun = deadline
+                    if waiting:
+                        self._dataplane.lay_out(waiting[-1][1])
                 moment = max(now, deadline)
                 runner.expire(moment)
                 waiting.append((moment, self._dataplane.collect()))
@@ -339,10 +346,11 @@ class Agenda:
         """Seconds before the next takeover at which it is decided: the more follow it closely, the sooner."""
         router, deadline = first
         together = min(ROUTERS_PER_BATCH, self._queue.count(deadline + CLOSELY))
-        return min(self._takes * (0.75 + 0.3 * together), _decision_lead(router))
+        return min(self._takes * (DECIDES + DECIDES_NEXT * together), _decision_lead(router))
 
     def _act(self, moment: float, batch: Batch) -> None:
         """Hands over what was decided ahead of its time, when that has come."""
+        self._dataplane.lay_out(batch)
         while self._clock() < moment:
             pass
         self._dataplane.hand_over(batch)

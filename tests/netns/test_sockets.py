@@ -15,7 +15,7 @@ import pytest
 from tests.netns.namespaces import Namespace, connect, namespace_or_skip
 from vrrpd.lab import wait_until
 from vrrpd.net.announce import FrameSender, gratuitous_arp, unsolicited_na
-from vrrpd.net.outgoing import OutgoingMessage, SendError
+from vrrpd.net.outgoing import OutgoingBatch, OutgoingMessage, SendError
 from vrrpd.net.sockets import Ipv4Packet, Ipv6Packet, Receiver, Transmitter
 from vrrpd.protocol.datagram import Datagram, IPAddress
 from vrrpd.protocol.discard import Discard
@@ -69,7 +69,7 @@ def message(vrid: int, rest: bytes = b"\0" * 6) -> bytes:
 
 def send(transmitter: Transmitter, data: bytes, destination: IPAddress) -> list[SendError]:
     """Sends one message."""
-    return transmitter.send([OutgoingMessage(data, destination)])
+    return transmitter.send(transmitter.lay_out([OutgoingMessage(data, destination)]))
 
 
 def receive(receiver: Receiver) -> Ipv4Packet | Ipv6Packet | None:
@@ -386,7 +386,7 @@ def test_frames_arrive_at_the_other_end_as_they_were_built(wire: Wire) -> None:
         unsolicited_na(mac, IPv6Address("2001:db8::100")),
     ]
     for frame in frames:
-        assert sender.send([OutgoingMessage(frame)]) == []
+        assert sender.send(OutgoingBatch([OutgoingMessage(frame)])) == []
     waiting = list(frames)
     while waiting:
         seen = tap.recv(2000)
@@ -406,8 +406,8 @@ def test_sending_while_the_link_is_down_gives_the_error_and_receiving_goes_on_af
     with left:
         sender = FrameSender(wire.left_index)
     left.set_link("eth0", "down")
-    announcement = OutgoingMessage(gratuitous_arp(b"\x02" * 6, LEFT4))
-    for errors in (send(transmitter, message(51), GROUP4), sender.send([announcement])):
+    announcement = OutgoingBatch([OutgoingMessage(gratuitous_arp(b"\x02" * 6, LEFT4))])
+    for errors in (send(transmitter, message(51), GROUP4), sender.send(announcement)):
         assert [error.position for error in errors] == [0]
     right.set_link("eth0", "down")
     assert receive(receiver) is None

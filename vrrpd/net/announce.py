@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import socket
 from collections import deque
-from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
-from vrrpd.net.outgoing import OutgoingMessage, SendError, send_all
+from vrrpd.net.outgoing import OutgoingBatch, OutgoingMessage, SendError
 from vrrpd.protocol.datagram import IPAddress
 from vrrpd.protocol.packet import internet_checksum
 
@@ -88,9 +87,9 @@ class FrameSender:
             self._socket.close()
             raise
 
-    def send(self, frames: Sequence[OutgoingMessage]) -> list[SendError]:
+    def send(self, frames: OutgoingBatch) -> list[SendError]:
         """Sends whole frames; what was refused is the answer, nothing is raised, and a full queue does not wait."""
-        return send_all(self._socket.fileno(), frames)
+        return frames.send(self._socket.fileno())
 
     def close(self) -> None:
         """Closes the socket; again is harmless."""

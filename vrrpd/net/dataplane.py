@@ -4,7 +4,8 @@ Everything that a takeover needs is built before it is needed: netlink messages,
 bytes, so that MASTER is three system calls. What all routers that act in one turn of the event loop want is collected
 and leaves together in ``flush``: advertisements, then addresses, then the first announcement of each address. That one
 moves the traffic; the ones that repeat it wait in ``send_repeats`` until nobody is about to take over. What is decided
-ahead of its time is taken out (``collect``) and handed over when the time has come (``hand_over``).
+ahead of its time is taken out (``collect``), laid out as system calls (``lay_out``) and handed over when the time has
+come (``hand_over``).
 
 Only what this process installed is withdrawn: an address that was there before is left alone.
 """
@@ -17,15 +18,17 @@ import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from ipaddress import ip_network
 from typing import Final, TypeAlias
 
 from vrrpd.config.model import AnnouncementPolicy, Family, VirtualAddress, VirtualRouterConfig
 from vrrpd.net.announce import FrameSender, Pacer, announcement
 from vrrpd.net.aside import close_aside
+from vrrpd.net.batch import Batch, LaidOut, Part, Pending, PreparedAddress, Sent
 from vrrpd.net.interfaces import Interface, InterfaceTable, lost_with
 from vrrpd.net.netlink import (
+    AddressError,
     AddressWriter,
     encode_install,
     encode_keep,
@@ -39,7 +42,7 @@ from vrrpd.protocol.datagram import IPAddress
 
 _log = logging.getLogger("vrrpd.dataplane")
 
-ADDRESSES_PER_SLICE: Final = 32
+ADDRESSES_PER_PART: Final = 32
 """Addresses that are put on an interface before the first of them are announced."""
 OUTGOING_KEPT: Final = 1024
 """Ready advertisements kept for each router: its peers times the few priorities that it alternates between."""
@@ -47,47 +50,8 @@ OUTGOING_KEPT: Final = 1024
 _TransmitterKey: TypeAlias = tuple[int, IPAddress, int]
 """(interface index, source, hop limit)."""
 
-_Sent: TypeAlias = "tuple[RouterPort, OutgoingMessage]"
-
 _GONE: Final = frozenset({errno.EADDRNOTAVAIL, errno.ENODEV})
 """Withdrawing what is no longer there is no error."""
-
-
-@dataclass(frozen=True, slots=True)
-class PreparedAddress:
-    """One virtual address, ready for the kernel."""
-
-    virtual: VirtualAddress
-    index: int
-    install: bytes
-    withdraw: bytes
-    frame: bytes | None
-    """The announcement; None on interfaces without ARP."""
-    outgoing: OutgoingMessage | None
-    """The same, ready to be sent."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Pending:
-    """One netlink message on its way, and whom to tell when the kernel refuses it."""
-
-    port: RouterPort
-    address: IPAddress
-    installs: bool
-    again: bool = False
-    """We had installed it before: that it is there already is what we want."""
-    leaves: bool = False
-    """It gives the address a lifetime; one that the kernel does not want to end by itself is taken off at once."""
-
-
-@dataclass(slots=True)
-class Batch:
-    """What some routers want of the kernel, in the order in which it leaves."""
-
-    advertisements: dict[Transmitter, list[_Sent]] = field(default_factory=dict)
-    messages: list[bytes] = field(default_factory=list)
-    pending: list[_Pending | None] = field(default_factory=list)
-    frames: list[PreparedAddress] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +59,7 @@ class _Everything:
     """All addresses of one router, laid out so that a takeover of hundreds costs no work for each."""
 
     messages: tuple[bytes, ...]
-    pending: tuple[_Pending, ...]
+    pending: tuple[Pending, ...]
     prepared: tuple[PreparedAddress, ...]
     addresses: frozenset[IPAddress]
     places: frozenset[tuple[str, IPAddress]]
@@ -131,7 +95,10 @@ class LinuxDataplane:
 
     def flush(self) -> None:
         """Hands the collected batch to the kernel: advertisements, addresses, announcements; then tells of refusals."""
-        self.hand_over(self.collect())
+        if self._batch.empty:
+            self._send_paced()
+        else:
+            self.hand_over(self.collect())
 
     def collect(self) -> Batch:
         """Takes out what has been collected, for later."""
@@ -140,53 +107,88 @@ class LinuxDataplane:
 
     def resume(self, batch: Batch) -> None:
         """Goes on with a batch that was taken out; nothing has been collected since."""
+        batch.laid_out = None
         self._batch = batch
+
+    def lay_out(self, batch: Batch) -> LaidOut:
+        """Does what can be done before a batch is handed over; once."""
+        if batch.laid_out is None:
+            advertisements = [
+                (transmitter, transmitter.lay_out([message for _, message in sent]), sent)
+                for transmitter, sent in batch.advertisements.items()
+            ]
+            batch.laid_out = LaidOut(advertisements, self._part(batch, 0, 0))
+        return batch.laid_out
 
     def hand_over(self, batch: Batch) -> None:
         """Hands a batch to the kernel, as ``flush`` does."""
-        if batch.advertisements:
-            self._send_advertisements(batch.advertisements)
-        messages, pending, frames = batch.messages, batch.pending, batch.frames
-        start = 0
-        refused: list[tuple[_Pending, int]] = []
-        # The first addresses are announced before the last of hundreds are there. All belong to the same requests in
-        # the same order, so that no announcement comes before its address.
-        slices = max(1, -(-len(messages) // ADDRESSES_PER_SLICE))
-        for number in range(slices):
-            some = slice(number * ADDRESSES_PER_SLICE, (number + 1) * ADDRESSES_PER_SLICE)
-            if messages:
-                for error in self._writer.submit(messages[some]):
-                    entry = pending[some.start + error.position]
-                    if entry is not None and not (entry.again and error.errno == errno.EEXIST):
-                        refused.append((entry, error.errno))
-                        if entry.installs and error.errno != errno.EEXIST:
-                            frames = self._without_refused(frames, start, entry)
-            if number == slices - 1:
-                self._send_frames(frames[start:])
-            else:
-                start = self._send_frames_of(frames, start, pending[some])
-        if self._pacers:
-            self._send_paced()
+        laid_out = self.lay_out(batch)
+        outcome = [transmitter.send(messages) for transmitter, messages, _ in laid_out.advertisements]
+        refused: list[tuple[Pending, int]] = []
+        part = laid_out.first
+        while True:
+            if part.requests is not None and (errors := self._writer.carry_out(part.requests)):
+                refused_now = _refusals(batch.pending[part.first_message : part.end_message], errors)
+                refused += refused_now
+                part = self._without_refused(batch, part, refused_now)
+            for index, sender, frames in part.announcements:
+                _send_on(index, sender, frames)
+            if part.end_message == len(batch.messages):
+                break
+            part = self._part(batch, part.end_message, part.end_frame)
+        for (_, _, sent), errors_of in zip(laid_out.advertisements, outcome, strict=True):
+            self.sent(sent, errors_of)
+        self._send_paced()
         for entry, code in refused:
             if entry.leaves:
                 entry.port.not_left(entry.address, code)
             else:
                 entry.port.refused(entry.address, entry.installs, code)
 
-    def _without_refused(self, frames: list[PreparedAddress], start: int, entry: _Pending) -> list[PreparedAddress]:
-        """Announces no address that the kernel has just refused, not now and not again later."""
-        refused = entry.port.prepared(entry.address)
-        if refused is None:
-            return frames
-        self.cancel_frames([refused])
-        return frames[:start] + [waiting for waiting in frames[start:] if waiting is not refused]
+    def _part(self, batch: Batch, first_message: int, first_frame: int) -> Part:
+        """Lays out the next addresses of a batch: the first are announced before the last of hundreds are there.
 
-    def _send_advertisements(self, collected: Mapping[Transmitter, Sequence[_Sent]]) -> None:
+        All belong to the same requests in the same order, so that no announcement comes before its address. With the
+        last requests go all announcements that are left.
+        """
+        end_message = min(first_message + ADDRESSES_PER_PART, len(batch.messages))
+        messages = batch.messages[first_message:end_message]
+        requests = self._writer.lay_out(messages) if messages else None
+        end_frame = len(batch.frames)
+        if end_message < len(batch.messages):
+            installed = {entry.address for entry in batch.pending[first_message:end_message] if entry is not None}
+            end_frame = first_frame
+            while end_frame < len(batch.frames) and batch.frames[end_frame].virtual.address in installed:
+                end_frame += 1
+        announcements = self._announcements(batch.frames[first_frame:end_frame])
+        return Part(first_message, end_message, requests, first_frame, end_frame, announcements)
+
+    def _without_refused(self, batch: Batch, part: Part, refused: list[tuple[Pending, int]]) -> Part:
+        """Announces no address that the kernel has just refused, not now and not again later."""
+        gone = [
+            prepared
+            for entry, code in refused
+            if entry.installs and code != errno.EEXIST
+            if (prepared := entry.port.prepared(entry.address)) is not None
+        ]
+        if not gone:
+            return part
+        self.cancel_frames(gone)
+        # By identity: another interface may have the same address.
+        going = {id(prepared) for prepared in gone}
+        this = [frame for frame in batch.frames[part.first_frame : part.end_frame] if id(frame) not in going]
+        rest = [frame for frame in batch.frames[part.end_frame :] if id(frame) not in going]
+        batch.frames[part.first_frame :] = this + rest
+        end_frame = part.first_frame + len(this)
+        announcements = self._announcements(this)
+        return replace(part, end_frame=end_frame, announcements=announcements)
+
+    def _send_advertisements(self, collected: Mapping[Transmitter, Sequence[Sent]]) -> None:
         """Sends advertisements, those of one socket in one system call."""
         for transmitter, sent in collected.items():
-            self.sent(sent, transmitter.send([message for _, message in sent]))
+            self.sent(sent, transmitter.send(transmitter.lay_out([message for _, message in sent])))
 
-    def sent(self, advertisements: Sequence[_Sent], refused: Sequence[SendError]) -> None:
+    def sent(self, advertisements: Sequence[Sent], refused: Sequence[SendError]) -> None:
         """Tells the routers what became of their advertisements; the errors are by position."""
         if not refused and not self._unsent:
             return
@@ -270,12 +272,12 @@ class LinuxDataplane:
         for key in [key for key in self._pacers if key[0] == index]:
             del self._pacers[key]
 
-    def queue_message(self, message: bytes, pending: _Pending | None) -> None:
+    def queue_message(self, message: bytes, pending: Pending | None) -> None:
         """Adds one netlink message to the batch."""
         self._batch.messages.append(message)
         self._batch.pending.append(pending)
 
-    def queue_messages(self, messages: Iterable[bytes], pending: Iterable[_Pending]) -> None:
+    def queue_messages(self, messages: Iterable[bytes], pending: Iterable[Pending]) -> None:
         """Adds netlink messages to the batch."""
         self._batch.messages += messages
         self._batch.pending += pending
@@ -345,56 +347,71 @@ class LinuxDataplane:
             del self._users[key]
             self._transmitters.pop(key).close()
 
-    def _send_frames_of(self, frames: list[PreparedAddress], start: int, done: list[_Pending | None]) -> int:
-        """Sends the announcements from ``start`` on as far as their addresses are there; returns where to go on."""
-        installed = {entry.address for entry in done if entry is not None}
-        end = start
-        while end < len(frames) and frames[end].virtual.address in installed:
-            end += 1
-        self._send_frames(frames[start:end])
-        return end
-
-    def _send_frames(self, frames: list[PreparedAddress]) -> None:
+    def _announcements(self, frames: Sequence[PreparedAddress]) -> list[tuple[int, FrameSender, OutgoingBatch]]:
+        """Lays out announcements, those of one interface for one system call."""
         by_interface: dict[int, list[OutgoingMessage]] = {}
         for prepared in frames:
             if prepared.outgoing is not None:
                 by_interface.setdefault(prepared.index, []).append(prepared.outgoing)
-        for index, messages in by_interface.items():
-            self._send(index, messages)
+        return [
+            (index, sender, OutgoingBatch(messages))
+            for index, messages in by_interface.items()
+            if (sender := self._sender(index)) is not None
+        ]
+
+    def _send_frames(self, frames: Sequence[PreparedAddress]) -> None:
+        for index, sender, batch in self._announcements(frames):
+            _send_on(index, sender, batch)
 
     def _send_paced(self) -> None:
+        if not self._pacers:
+            return
         now = self._clock()
         for (index, _), pacer in self._pacers.items():
             while (frame := pacer.take(now)) is not None:
-                self._send(index, [frame])
+                if (sender := self._sender(index)) is not None:
+                    _send_on(index, sender, OutgoingBatch([frame]))
 
-    def _send(self, index: int, messages: list[OutgoingMessage]) -> None:
+    def _sender(self, index: int) -> FrameSender | None:
+        """What announcements leave by, opened if it is not; None, and a line in the log, where that fails."""
         sender = self._senders.get(index)
         try:
             if sender is None:
                 sender = self._senders[index] = self.make_sender(index)
         except OSError as error:
             _log.warning("cannot announce on interface number %d: %s", index, error.strerror)
-            return
-        if problems := sender.send(messages):
-            text = "%d of %d announcements on interface number %d were not sent: %s"
-            _log.warning(text, len(problems), len(messages), index, problems[0])
+        return sender
+
+
+def _refusals(pending: Sequence[Pending | None], errors: Sequence[AddressError]) -> list[tuple[Pending, int]]:
+    """Whom to tell of which error; that an address is there which we had installed before is none."""
+    return [
+        (entry, error.errno)
+        for error in errors
+        if (entry := pending[error.position]) is not None and not (entry.again and error.errno == errno.EEXIST)
+    ]
+
+
+def _send_on(index: int, sender: FrameSender, frames: OutgoingBatch) -> None:
+    if problems := sender.send(frames):
+        text = "%d of %d announcements on interface number %d were not sent: %s"
+        _log.warning(text, len(problems), len(frames), index, problems[0])
 
 
 class Volley:
     """Advertisements of several routers that always leave together, one system call for each socket."""
 
-    def __init__(self, shared: LinuxDataplane, collected: Mapping[Transmitter, Sequence[_Sent]]) -> None:
+    def __init__(self, shared: LinuxDataplane, collected: Mapping[Transmitter, Sequence[Sent]]) -> None:
         self._shared = shared
         self._batches = [
-            (transmitter, OutgoingBatch([message for _, message in sent]), sent)
+            (transmitter, transmitter.lay_out([message for _, message in sent]), sent)
             for transmitter, sent in collected.items()
         ]
 
     def send(self) -> None:
         """Sends them now."""
         for transmitter, batch, sent in self._batches:
-            self._shared.sent(sent, transmitter.send_batch(batch))
+            self._shared.sent(sent, transmitter.send(batch))
 
 
 class RouterPort:
@@ -457,11 +474,11 @@ class RouterPort:
             if old is not None and old.index != prepared.index:
                 # Another one has its name now, and gets the address.
                 self._shared.queue_message(old.withdraw, None)
-                self._shared.queue_message(prepared.install, _Pending(self, virtual.address, installs=True))
+                self._shared.queue_message(prepared.install, Pending(self, virtual.address, installs=True))
         prepared_all = tuple(self._prepared.values())
         self._everything = _Everything(
             messages=tuple(prepared.install for prepared in prepared_all),
-            pending=tuple(_Pending(self, prepared.virtual.address, installs=True) for prepared in prepared_all),
+            pending=tuple(Pending(self, prepared.virtual.address, installs=True) for prepared in prepared_all),
             prepared=prepared_all,
             addresses=frozenset(self._prepared),
             places=frozenset((prepared.virtual.device, prepared.virtual.address) for prepared in prepared_all),
@@ -551,7 +568,7 @@ class RouterPort:
             return
         for address, prepared in self._prepared.items():
             if (only is None or address in only) and address not in self.was_there:
-                pending = _Pending(self, address, installs=True, again=address in self.installed)
+                pending = Pending(self, address, installs=True, again=address in self.installed)
                 self._note(prepared, installed=True)
                 message = prepared.install
                 if address in self._adopted:
@@ -569,7 +586,7 @@ class RouterPort:
         for prepared in going:
             address = prepared.virtual.address
             self._note(prepared, installed=False)
-            self._shared.queue_message(prepared.withdraw, _Pending(self, address, installs=False))
+            self._shared.queue_message(prepared.withdraw, Pending(self, address, installs=False))
         self._shared.cancel_frames(going)
         self._restore_neighbours(going)
         if only is None:
@@ -582,7 +599,7 @@ class RouterPort:
             address = prepared.virtual.address
             self._note(prepared, installed=False)
             message = encode_lifetime(prepared.install, prepared.virtual, lifetime)
-            self._shared.queue_message(message, _Pending(self, address, installs=False, leaves=True))
+            self._shared.queue_message(message, Pending(self, address, installs=False, leaves=True))
         self._shared.cancel_frames(leaving)
         self.was_there.clear()
 
@@ -648,7 +665,7 @@ class RouterPort:
         if code in _GONE or prepared is None:
             return
         _log.warning("(%s) cannot give %s a lifetime: %s; withdrawing it", self.config.name, address, os.strerror(code))
-        self._shared.queue_message(prepared.withdraw, _Pending(self, address, installs=False))
+        self._shared.queue_message(prepared.withdraw, Pending(self, address, installs=False))
 
     def _note(self, prepared: PreparedAddress, installed: bool) -> None:
         address, where = prepared.virtual.address, (prepared.virtual.device, prepared.virtual.address)

@@ -74,7 +74,7 @@ _NETLINK_CAP_ACK: Final = 10
 
 _READ_SIZE: Final = 1 << 16
 _WRITE_SIZE: Final = 32 << 10
-_WRITE_COUNT: Final = 128
+WRITE_COUNT: Final = 128
 """Messages in one write: as many answers fit into the default receive buffer even if all of them fail."""
 _MONITOR_BUFFER: Final = 4 << 20
 _DUMP_ATTEMPTS: Final = 10
@@ -257,6 +257,16 @@ class AddressError:
         return os.strerror(self.errno)
 
 
+@dataclass(slots=True)
+class AddressRequests:
+    """Requests that are ready to be written together, once."""
+
+    data: bytearray
+    first: int
+    """The sequence number of the first; the others follow."""
+    count: int
+
+
 class AddressWriter:
     """Sends batches of address requests; belongs to the network namespace in which it was opened."""
 
@@ -275,29 +285,35 @@ class AddressWriter:
         start = 0
         while start < len(messages):
             end, size = start, 0
-            while end < len(messages) and end - start < _WRITE_COUNT and size + len(messages[end]) <= _WRITE_SIZE:
+            while end < len(messages) and end - start < WRITE_COUNT and size + len(messages[end]) <= _WRITE_SIZE:
                 size += len(messages[end])
                 end += 1
             end = max(end, start + 1)
-            errors += self._write(messages, start, end)
+            for error in self.carry_out(self.lay_out(messages[start:end])):
+                errors.append(AddressError(start + error.position, error.errno))
             start = end
         return errors
 
-    def _write(self, messages: Sequence[bytes], start: int, end: int) -> list[AddressError]:
-        first = self._sequence
-        self._sequence = (self._sequence + end - start) & 0x7FFFFFFF
-        batch = bytearray()
-        for position in range(start, end):
-            batch += messages[position]
-            sequence_offset = len(batch) - len(messages[position]) + rtnetlink.SEQUENCE_OFFSET
-            struct.pack_into("=I", batch, sequence_offset, first + position - start)
+    def lay_out(self, messages: Sequence[bytes]) -> AddressRequests:
+        """Makes one write of requests, ``WRITE_COUNT`` at most, for ``carry_out`` to send."""
+        first, count = self._sequence, len(messages)
+        self._sequence = (first + count) & 0x7FFFFFFF
+        data = bytearray().join(messages)
+        offset = rtnetlink.SEQUENCE_OFFSET
+        for position, message in enumerate(messages):
+            struct.pack_into("=I", data, offset, first + position)
+            offset += len(message)
+        return AddressRequests(data, first, count)
+
+    def carry_out(self, requests: AddressRequests) -> list[AddressError]:
+        """Has the kernel carry out what was laid out, as ``submit`` does."""
         try:
-            self._socket.send(batch)
+            self._socket.send(requests.data)
         except OSError as error:
-            return [AddressError(position, error.errno or errno.EIO) for position in range(start, end)]
+            return [AddressError(position, error.errno or errno.EIO) for position in range(requests.count)]
         errors: dict[int, int] = {}
         answers_lost = False
-        for _ in range(2 * (end - start) + 1):
+        for _ in range(2 * requests.count + 1):
             try:
                 answer = self._socket.recv(_READ_SIZE)
             except BlockingIOError:
@@ -306,14 +322,14 @@ class AddressWriter:
                 answers_lost = True
                 continue
             for message in rtnetlink.split(answer):
-                position = start + message.sequence - first
-                if message.kind == rtnetlink.ERROR and start <= position < end:
+                position = message.sequence - requests.first
+                if message.kind == rtnetlink.ERROR and 0 <= position < requests.count:
                     code = rtnetlink.error_of(message.data)
                     if code:
                         errors[position] = code
         if answers_lost:
             # Nobody knows which of them were refused: none may count as done.
-            errors = {position: errors.get(position, errno.ENOBUFS) for position in range(start, end)}
+            errors = {position: errors.get(position, errno.ENOBUFS) for position in range(requests.count)}
         return [AddressError(position, code) for position, code in sorted(errors.items())]
 
     def close(self) -> None:

@@ -1,8 +1,8 @@
 """Many datagrams in one system call: sendmmsg(2).
 
-A message is laid out for the kernel once (``struct mmsghdr``, with what it points to), long before it is sent. Sending
-a batch then copies 64 bytes for each into one array: no address is parsed and nothing is allocated. A batch that is
-sent again and again is laid out once as a whole. Knows no protocol.
+A message is laid out for the kernel once (``struct mmsghdr``, with what it points to), long before it is sent. A batch
+is one array with 64 bytes of each: no address is parsed for it. It is laid out ahead of its time where that is known,
+and once where it is sent again and again. Knows no protocol.
 """
 
 from __future__ import annotations
@@ -15,19 +15,9 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
-from typing import Final
 
 from vrrpd.net.mmsg import HEADER_SIZE, Buffer, Message, MessageHeader, sendmmsg
 from vrrpd.protocol.datagram import IPAddress
-
-MESSAGES_PER_CALL: Final = 256
-"""The kernel takes up to 1024 (UIO_MAXIOV), and says so."""
-
-
-# One array for all calls: the daemon has one thread that sends.
-_array = ctypes.create_string_buffer(HEADER_SIZE * MESSAGES_PER_CALL)
-_array_address: Final = ctypes.addressof(_array)
-_array_view: Final = memoryview(_array).cast("B")
 
 
 class OutgoingMessage:
@@ -60,51 +50,38 @@ class SendError:
 
 
 class OutgoingBatch:
-    """Datagrams that are sent together any number of times."""
+    """Datagrams that are sent together, any number of times."""
 
-    __slots__ = ("_array", "_messages")
+    __slots__ = ("_address", "_array", "_messages")
 
     def __init__(self, messages: Sequence[OutgoingMessage]) -> None:
         self._messages = tuple(messages)  # what the array points to
-        headers = b"".join([message.header for message in messages])
-        self._array = ctypes.create_string_buffer(headers, len(headers))
+        self._array = bytearray().join([message.header for message in messages])
+        self._address = ctypes.addressof(ctypes.c_char.from_buffer(self._array)) if messages else 0
 
-    def send(self, descriptor: int) -> list[SendError]:
-        """Sends all of them, as ``send_all`` does."""
-        return _send_array(descriptor, ctypes.addressof(self._array), len(self._messages))
+    def __len__(self) -> int:
+        return len(self._messages)
 
+    def send(self, descriptor: int, flags: int = 0) -> list[SendError]:
+        """Sends all of them, in order, without waiting, and returns those that the kernel refused. Never raises.
 
-def send_all(descriptor: int, messages: Sequence[OutgoingMessage], flags: int = 0) -> list[SendError]:
-    """Sends all of them, in order, without waiting, and returns those that the kernel refused. Never raises.
-
-    A refused one does not stop those behind it, except where the queue is full: then the rest is refused alike.
-    """
-    errors: list[SendError] = []
-    for start in range(0, len(messages), MESSAGES_PER_CALL):
-        chunk = messages[start : start + MESSAGES_PER_CALL]
-        headers = b"".join([message.header for message in chunk])
-        _array_view[: len(headers)] = headers
-        for error in _send_array(descriptor, _array_address, len(chunk), flags):
-            errors.append(SendError(start + error.position, error.errno))
-    return errors
-
-
-def _send_array(descriptor: int, address: int, count: int, flags: int = 0) -> list[SendError]:
-    """Sends ``count`` messages whose headers are at ``address``."""
-    errors: list[SendError] = []
-    done = 0
-    while done < count:
-        sent: int = sendmmsg(descriptor, address + done * HEADER_SIZE, count - done, flags)
-        if sent > 0:
-            done += sent
-            continue
-        code = ctypes.get_errno()
-        if code == errno.EINTR:
-            continue
-        last = count if code == errno.EAGAIN else done + 1
-        errors += [SendError(position, code) for position in range(done, last)]
-        done = last
-    return errors
+        A refused one does not stop those behind it, except where the queue is full: then the rest is refused alike.
+        """
+        errors: list[SendError] = []
+        count, done = len(self._messages), 0
+        while done < count:
+            # The kernel takes up to 1024 at once (UIO_MAXIOV), and says so.
+            sent: int = sendmmsg(descriptor, self._address + done * HEADER_SIZE, count - done, flags)
+            if sent > 0:
+                done += sent
+                continue
+            code = ctypes.get_errno()
+            if code == errno.EINTR:
+                continue
+            last = count if code == errno.EAGAIN else done + 1
+            errors += [SendError(position, code) for position in range(done, last)]
+            done = last
+        return errors
 
 
 def _socket_address(address: IPAddress) -> bytes:

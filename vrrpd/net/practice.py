@@ -17,10 +17,11 @@ from typing import Final
 
 from vrrpd.config.model import VirtualAddress, VirtualRouterConfig
 from vrrpd.net.announce import FrameSender
-from vrrpd.net.dataplane import LinuxDataplane, PreparedAddress, RouterPort
+from vrrpd.net.batch import PreparedAddress
+from vrrpd.net.dataplane import LinuxDataplane, RouterPort
 from vrrpd.net.interfaces import Interface
 from vrrpd.net.netlink import encode_invalid
-from vrrpd.net.outgoing import OutgoingMessage, SendError
+from vrrpd.net.outgoing import OutgoingBatch, OutgoingMessage, SendError
 from vrrpd.net.sockets import Transmitter, attach_filter
 from vrrpd.protocol.datagram import IPAddress
 
@@ -78,7 +79,7 @@ class _PracticeSender(FrameSender):
             self.close()
             raise
 
-    def send(self, frames: Sequence[OutgoingMessage]) -> list[SendError]:
+    def send(self, frames: OutgoingBatch) -> list[SendError]:
         """Sends them; an interface that is down is no trouble."""
         super().send(frames)
         return []
@@ -89,13 +90,17 @@ class _PracticeTransmitter(Transmitter):
         super().__init__(interface, index, source, hop_limit)
         self._empty: dict[IPAddress | None, OutgoingMessage] = {}
 
-    def send(self, messages: Sequence[OutgoingMessage]) -> list[SendError]:
-        """Probes the ways of these messages; whatever comes of it."""
+    def lay_out(self, messages: Sequence[OutgoingMessage]) -> OutgoingBatch:
+        """Makes one batch of probes for the ways of these messages."""
         probes = []
         for message in messages:
             probe = self._empty.get(message.destination)
             if probe is None:
                 probe = self._empty[message.destination] = OutgoingMessage(b"", message.destination)
             probes.append(probe)
-        self.probe(probes)
+        return super().lay_out(probes)
+
+    def send(self, batch: OutgoingBatch) -> list[SendError]:
+        """Probes the ways, whatever comes of it."""
+        self.probe(batch)
         return []

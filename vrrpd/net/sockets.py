@@ -18,7 +18,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Final, Literal, TypeAlias
 
 from vrrpd.net.incoming import HEAD, Inbox, Lengths
-from vrrpd.net.outgoing import OutgoingBatch, OutgoingMessage, SendError, send_all
+from vrrpd.net.outgoing import OutgoingBatch, OutgoingMessage, SendError
 from vrrpd.protocol.datagram import VRRP_PROTOCOL, Datagram, IPAddress, datagram_from_ipv4
 from vrrpd.protocol.discard import Discard, DiscardReason
 
@@ -405,17 +405,17 @@ class Transmitter:
         scoped = address.is_link_local or (address.is_multicast and address.packed[1] & 0x0F <= 2)
         return (str(address), 0, 0, self._index if scoped else 0)
 
-    def send(self, messages: Sequence[OutgoingMessage]) -> list[SendError]:
-        """Sends VRRP messages; what was refused is the answer, nothing is raised, and a full queue does not wait."""
-        return send_all(self._socket.fileno(), messages)
+    def lay_out(self, messages: Sequence[OutgoingMessage]) -> OutgoingBatch:
+        """Makes one batch of VRRP messages, for ``send``."""
+        return OutgoingBatch(messages)
 
-    def send_batch(self, batch: OutgoingBatch) -> list[SendError]:
-        """The same for a batch that was laid out before."""
+    def send(self, batch: OutgoingBatch) -> list[SendError]:
+        """Sends it; what was refused is the answer, nothing is raised, and a full queue does not wait."""
         return batch.send(self._socket.fileno())
 
-    def probe(self, messages: Sequence[OutgoingMessage]) -> list[SendError]:
+    def probe(self, batch: OutgoingBatch) -> list[SendError]:
         """Has the kernel find the way for empty messages, and send nothing. One with content would be sent."""
-        return send_all(self._socket.fileno(), messages, socket.MSG_CONFIRM | _MSG_PROBE)
+        return batch.send(self._socket.fileno(), socket.MSG_CONFIRM | _MSG_PROBE)
 
     def close(self) -> None:
         """Closes the socket; again is harmless."""

@@ -17,7 +17,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Final, Literal
 
 from vrrpd.net.announce import FrameSender
-from vrrpd.net.outgoing import OutgoingMessage
+from vrrpd.net.outgoing import OutgoingBatch, OutgoingMessage
 from vrrpd.net.sockets import Instruction, attach_filter
 from vrrpd.protocol.datagram import IPAddress
 from vrrpd.protocol.packet import internet_checksum
@@ -248,7 +248,7 @@ class AddressWatch:
 
     def ask(self, address: IPAddress) -> None:
         """Asks whether another host has an address; a full queue or a link that is down loses the question."""
-        self._sender.send([OutgoingMessage(question(self.mac, address))])
+        self._sender.send(OutgoingBatch([OutgoingMessage(question(self.mac, address))]))
 
     def _take(self) -> bytes | None:
         try:
