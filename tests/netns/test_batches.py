@@ -87,11 +87,10 @@ def test_a_batch_that_is_resumed_leaves_with_what_was_added(bench: Bench, r1: Ho
     batch = bench.dataplane.collect()
     bench.dataplane.lay_out(batch)
     bench.dataplane.resume(batch)
-    bench.port.install(None)
-    bench.port.announce(1, None)
+    bench.take_over()
     bench.dataplane.flush()
     assert held(r1) == set(MANY)
-    assert bench.heard(MANY[-1]) == ["advertisement", *MANY]
+    assert bench.heard(MANY[-1]) == ["advertisement", "advertisement", *MANY]
 
 
 @pytest.mark.parametrize("place", [0, ADDRESSES_PER_PART - 1, ADDRESSES_PER_PART, len(MANY) - 2])
