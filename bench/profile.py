@@ -33,8 +33,16 @@ from vrrpd.lab import Lab, ensure_privileges
 mpl.use("Agg")
 from matplotlib import pyplot
 
-STEPS: Final = ("wake", "rehearse", "decide", "advertisement", "addresses", "announcement")
-COLOURS: Final = dict(zip(STEPS, ("black", "tab:gray", "tab:orange", "tab:blue", "tab:green", "tab:red"), strict=True))
+COLOURS: Final = {
+    "wake": "black",
+    "rehearse": "tab:gray",
+    "decide": "tab:orange",
+    "lay out": "tab:purple",
+    "advertisement": "tab:blue",
+    "addresses": "tab:green",
+    "announcement": "tab:red",
+}
+"""Of each step."""
 LEAVING: Final = ("advertisement", "addresses", "announcement")
 """None of these is done before the deadline: calls until then had nothing to send."""
 Timeline = dict[str, list[tuple[float, float]]]
@@ -99,7 +107,7 @@ def median_of(takeovers: Sequence[Sequence[Sequence[Any]]]) -> Timeline:
     all first ones.
     """
     steps: Timeline = {}
-    for step in STEPS:
+    for step in COLOURS:
         if step == "wake":
             spans = [[(noted[0][1], noted[0][1])] for noted in takeovers]
         else:
