@@ -31,8 +31,7 @@ LONGEST_REHEARSAL: Final = 0.001
 USUAL_TAKEOVER: Final = 0.0003
 """Seconds that a takeover takes where none was rehearsed."""
 DECIDES: Final = 0.5
-DECIDES_NEXT: Final = 0.5
-"""The part of a rehearsal that it takes to decide about the first router, and about each."""
+"""The part of a rehearsal that it takes to decide about one router; to lay out what all of them want takes as long."""
 LAST_WAIT: Final = 0.00025
 """Seconds before the decision at which the daemon wakes for the second time, and stays awake: a processor that sleeps
 needs that to get going. In between it sleeps: whoever has used the processor for more than a millisecond loses it to
@@ -350,7 +349,7 @@ class Agenda:
         """Seconds before the next takeover at which it is decided: the more follow it closely, the sooner."""
         router, deadline = first
         together = min(ROUTERS_PER_BATCH, self._queue.count(deadline + CLOSELY))
-        return min(self._takes * (DECIDES + DECIDES_NEXT * together), _decision_lead(router))
+        return min(self._takes * DECIDES * (1 + together), _decision_lead(router))
 
     def _act(self, moment: float, batch: Batch) -> None:
         """Hands over what was decided ahead of its time, when that has come."""
