@@ -120,8 +120,8 @@ def settle_time(scenario: Scenario) -> float:
 
 
 FULL: Final = (
-    Job(SINGLE, 16, FAILURES),
-    Job(MANY_ROUTERS, 4, FAILURES, measures_start=False),
+    Job(SINGLE, 24, FAILURES),
+    Job(MANY_ROUTERS, 6, FAILURES, measures_start=False),
     Job(MANY_ADDRESSES, 8, FAILURES),
     Job(FAST, 6, FAILURES),
     Job(STEADY, 3, seconds=20),
