@@ -78,7 +78,7 @@ demo-ramp: setup  ## an edge host's tunnel to two ramp nodes, one fails: each ou
 manifests: setup  ## write the manifests in deploy/ anew
 	$(BIN)/python tools/write-deploy
 
-bench: $(VENV)/.bench keepalived  ## beside keepalived, everything: 25 minutes; a quiet machine is needed
+bench: $(VENV)/.bench keepalived  ## beside keepalived, everything: half an hour; a quiet machine is needed
 	@$(BIN)/python -m bench
 
 bench-quick: $(VENV)/.bench keepalived  ## beside keepalived, a round of each scenario: two minutes
