@@ -10,7 +10,7 @@ def main() -> int:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         # Until the daemon takes the signal over, there is nothing to clean up.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    # Modules stay: looking for garbage among them is time lost. The daemon enables this when it has started.
+    # What is made until a daemon has started stays: looking for garbage in it is time lost. The daemon then enables it.
     gc.disable()
     from vrrpd.cli import main as command_line
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import gc
 import json
 import logging
 import os
@@ -163,8 +162,6 @@ def _config(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    # What is made from here to the end of the start stays: looking for garbage in it is time lost.
-    gc.disable()
     # Imported here: `vrrpd config` and `vrrpd status` have no use for netlink, and it takes a while.
     from vrrpd import logs
     from vrrpd.claims import ClaimedElsewhere

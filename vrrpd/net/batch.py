@@ -7,6 +7,7 @@ them, which counts: after each call the interpreter's code is cold again.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -67,7 +68,7 @@ class Part:
 class LaidOut:
     """A batch as system calls: all advertisements, and the first addresses. The others are laid out one part ahead."""
 
-    advertisements: list[tuple[Transmitter, OutgoingBatch, list[Sent]]]
+    advertisements: list[tuple[Transmitter, OutgoingBatch, Sequence[Sent]]]
     first: Part
 
 

@@ -113,11 +113,7 @@ class LinuxDataplane:
     def lay_out(self, batch: Batch) -> LaidOut:
         """Does what can be done before a batch is handed over; once."""
         if batch.laid_out is None:
-            advertisements = [
-                (transmitter, transmitter.lay_out([message for _, message in sent]), sent)
-                for transmitter, sent in batch.advertisements.items()
-            ]
-            batch.laid_out = LaidOut(advertisements, self._part(batch, 0, 0))
+            batch.laid_out = LaidOut(_lay_out_advertisements(batch.advertisements), self._part(batch, 0, 0))
         return batch.laid_out
 
     def hand_over(self, batch: Batch) -> None:
@@ -182,11 +178,6 @@ class LinuxDataplane:
         end_frame = part.first_frame + len(this)
         announcements = self._announcements(this)
         return replace(part, end_frame=end_frame, announcements=announcements)
-
-    def _send_advertisements(self, collected: Mapping[Transmitter, Sequence[Sent]]) -> None:
-        """Sends advertisements, those of one socket in one system call."""
-        for transmitter, sent in collected.items():
-            self.sent(sent, transmitter.send(transmitter.lay_out([message for _, message in sent])))
 
     def sent(self, advertisements: Sequence[Sent], refused: Sequence[SendError]) -> None:
         """Tells the routers what became of their advertisements; the errors are by position."""
@@ -343,7 +334,7 @@ class LinuxDataplane:
         self._users[key] -= 1
         if self._users[key] == 0:
             waiting, self._batch.advertisements = self._batch.advertisements, {}
-            self._send_advertisements(waiting)
+            Volley(self, waiting).send()
             del self._users[key]
             self._transmitters.pop(key).close()
 
@@ -383,6 +374,16 @@ class LinuxDataplane:
         return sender
 
 
+def _lay_out_advertisements(
+    collected: Mapping[Transmitter, Sequence[Sent]],
+) -> list[tuple[Transmitter, OutgoingBatch, Sequence[Sent]]]:
+    """Makes one system call of the advertisements of each socket."""
+    return [
+        (transmitter, transmitter.lay_out([message for _, message in sent]), sent)
+        for transmitter, sent in collected.items()
+    ]
+
+
 def _refusals(pending: Sequence[Pending | None], errors: Sequence[AddressError]) -> list[tuple[Pending, int]]:
     """Whom to tell of which error; that an address is there which we had installed before is none."""
     return [
@@ -403,10 +404,7 @@ class Volley:
 
     def __init__(self, shared: LinuxDataplane, collected: Mapping[Transmitter, Sequence[Sent]]) -> None:
         self._shared = shared
-        self._batches = [
-            (transmitter, transmitter.lay_out([message for _, message in sent]), sent)
-            for transmitter, sent in collected.items()
-        ]
+        self._batches = _lay_out_advertisements(collected)
 
     def send(self) -> None:
         """Sends them now."""
