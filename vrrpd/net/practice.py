@@ -66,9 +66,6 @@ class PracticePort(RouterPort):
         self.refusals += 1
         super().refused(address, installs, code)
 
-    def prepared(self, address: IPAddress) -> None:
-        """Has nothing whose announcement would have to be stopped because of a refusal: all of them are practised."""
-
 
 class _PracticeSender(FrameSender):
     """Takes its own frames in, and throws them away unseen: frames that nobody takes would be counted as dropped."""
