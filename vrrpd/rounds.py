@@ -35,12 +35,13 @@ Schedule: TypeAlias = "Callable[[Runner | Round], None]"
 class Round:
     """MASTERs with one interval that advertise at the same moments."""
 
-    __slots__ = ("_interval", "_make_volley", "_schedule", "_volley", "beats", "members", "next_advertisements")
+    __slots__ = ("_first", "_interval", "_make_volley", "_schedule", "_volley", "beats", "members", "next_advertisements")
 
     def __init__(self, first: float, interval: float, make_volley: MakeVolley, schedule: Schedule) -> None:
         self.next_advertisements = first
         self.beats = 0
         self.members: dict[Runner, None] = {}
+        self._first = first
         self._interval = interval
         self._make_volley = make_volley
         self._schedule = schedule
@@ -58,7 +59,8 @@ class Round:
 
     def expire(self, now: float) -> None:
         """Sends the advertisements of all members; ask when they are due."""
-        due = self.next_advertisements + self._interval
+        # Not from one to the next: sums of clock times drift.
+        due = self._first + (self.beats + 1) * self._interval
         if due <= now:
             # Late by an interval, each of them says so, and goes on from now.
             for runner in list(self.members):
@@ -99,7 +101,7 @@ class Rounds:
         """By interval, in centiseconds."""
 
     def join(self, runner: Runner) -> None:
-        """Finds the round for a MASTER, or begins one; everybody else stays as they are."""
+        """Finds the round for a MASTER that is on its phase, or begins one; everybody else stays as they are."""
         moment = runner.next_advertisement
         if moment is None:
             return

@@ -199,9 +199,9 @@ class Runner:
 
     @property
     def next_advertisement(self) -> float | None:
-        """When a MASTER has to advertise next; None for everybody else."""
-        state = self.router.state
-        return state.adver_timer if isinstance(state, Master) else None
+        """When a MASTER that is on its phase has to advertise next; None for everybody else."""
+        router = self.router
+        return router.state.adver_timer if isinstance(router.state, Master) and router.is_on_phase else None
 
     @property
     def patience(self) -> float:

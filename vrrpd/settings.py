@@ -11,11 +11,15 @@ from vrrpd.protocol.parameters import RouterParameters
 from vrrpd.protocol.timing import seconds
 from vrrpd.runner import RunnerSettings
 
-MOST_PHASES: Final = 100
-"""Into how many moments an interval is divided at most: routers take turns, so that no takeover waits for hundreds."""
-PHASES_PER_SECOND: Final = 50
-"""How many such moments there are in a second: routers of one moment share a wake-up, which costs more than an
-advertisement does."""
+PHASE_STEP: Final = 0.001
+"""Seconds from one router's advertisement to the next one's: routers go in single file, each at the heels of the one
+before. When their master dies, a backup takes over one after the other while it is busy with just that: nobody waits
+for hundreds, and only the first of them finds a processor that sleeps and caches without a line of this."""
+PHASES_PER_SECOND: Final = 160
+"""How many such moments there are in a second: routers share them where intervals are short, because to wake up costs
+more than an advertisement does."""
+MOST_PHASES: Final = 255
+"""One for each router id."""
 
 
 def runner_settings(config: VirtualRouterConfig) -> RunnerSettings:
@@ -65,4 +69,4 @@ def router_parameters(config: VirtualRouterConfig) -> RouterParameters:
 
 def _phase(vrid: int, interval: float) -> float:
     phases = max(1, min(MOST_PHASES, int(PHASES_PER_SECOND * interval)))
-    return vrid % phases * interval / phases
+    return vrid % phases * PHASE_STEP

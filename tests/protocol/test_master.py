@@ -273,13 +273,13 @@ def test_an_unanswered_flood_of_priority_0_does_not_silence_the_master() -> None
 def test_advertisements_fall_on_the_phase_of_a_router_that_has_one() -> None:
     router = started(replace(parameters(), advertisement_phase=0.25))
     router.handle(TimerExpired(), 3.62)
-    assert router.deadline == pytest.approx(4.25), "the first interval is shorter"
-    router.handle(TimerExpired(), 4.2501)
-    assert router.deadline == pytest.approx(5.25)
-    late = started(replace(parameters(), advertisement_phase=0.25))
-    late.handle(TimerExpired(), 3.62)
-    late.handle(TimerExpired(), 9.97)
-    assert late.deadline == pytest.approx(10.25), "after a pause on its phase again"
+    assert router.deadline == pytest.approx(4.62), "a whole interval while others may still be taking over"
+    router.handle(TimerExpired(), 4.6201)
+    assert router.deadline == pytest.approx(5.25), "the second one is shorter"
+    router.handle(TimerExpired(), 5.2501)
+    assert router.deadline == pytest.approx(6.25)
+    router.handle(TimerExpired(), 9.97)
+    assert router.deadline == pytest.approx(10.25), "after a pause on its phase again"
 
 
 @pytest.mark.requirement("TM-7")
@@ -287,15 +287,26 @@ def test_advertisements_fall_on_the_phase_of_a_router_that_has_one() -> None:
     st.floats(0.0, 1.0e7),
     st.sampled_from([1, 7, 10, 100, 4095]),
     st.floats(0.0, 1.0, exclude_max=True),
+    st.floats(0.0, 0.02),
 )
-def test_no_interval_is_longer_for_the_phase(now: float, interval: int, fraction: float) -> None:
+def test_no_interval_is_longer_for_the_phase(now: float, interval: int, fraction: float, late: float) -> None:
     phase = fraction * interval / 100
     router = VirtualRouter(replace(parameters(255), max_advertise_interval=interval, advertisement_phase=phase))
     router.handle(SourceChanged(OURS), now)
     router.handle(Startup(), now)
-    assert router.deadline is not None
-    assert now - 1e-6 <= router.deadline <= now + interval / 100 + 1e-6
     assert router.state.name is StateName.MASTER
+    before = router.deadline
+    assert before == pytest.approx(now + interval / 100)
+    for number in range(4):
+        assert before is not None
+        asked = before + late
+        assert SendAdvertisement(255) in router.handle(TimerExpired(), asked)
+        due = router.deadline
+        assert due is not None
+        assert asked < due <= max(before, asked) + interval / 100 + 2e-6
+        if number > 0 and asked < before + interval / 100:
+            assert due == pytest.approx(before + interval / 100, abs=2e-6), "on the phase nothing is shorter"
+        before = due
 
 
 # -- announcements ----------------------------------------------------------------------------------------------------

@@ -62,6 +62,8 @@ MOST_ANNOUNCEMENT_SPACING: Final = 1.0
 aside); in between it is our advertisement interval: a rival is countered at each of its advertisements, a flood is not
 mirrored.
 """
+ROUNDING: Final = 1e-6
+"""Seconds by which sums of clock times may be wrong."""
 MASTER_HEARD_INTERVALS: Final = 2
 """Advertisement intervals for which a master that was heard counts as there: sooner nobody takes over from it."""
 
@@ -112,6 +114,12 @@ class VirtualRouter:
         """Seconds by which a BACKUP of the next higher priority takes over sooner."""
         version, interval = self.parameters.version, self._followed_interval
         return skew_time(version, 255, interval) - skew_time(version, 256, interval)
+
+    @property
+    def is_on_phase(self) -> bool:
+        """True for a MASTER whose advertisements are whole intervals apart, from the next one on."""
+        state = self.state
+        return isinstance(state, Master) and abs(self._on_phase(state.adver_timer) - state.adver_timer) <= ROUNDING
 
     @property
     def _followed_interval(self) -> int:
@@ -226,7 +234,7 @@ class VirtualRouter:
         actions: list[Action] = []
         times = self.parameters.announcements
         if now >= master.adver_timer:
-            due = master.adver_timer + seconds(self.parameters.max_advertise_interval)
+            due = self._on_phase(master.adver_timer + seconds(self.parameters.max_advertise_interval))
             if due <= now and now - master.adver_timer > self._own_down_interval():
                 late = now - master.adver_timer
                 actions.append(
@@ -482,7 +490,7 @@ class VirtualRouter:
     def _become_master(self, now: float, reason: str) -> list[Action]:
         times = self.parameters.announcements
         master = Master(
-            adver_timer=self._next_advertisement(now),
+            adver_timer=now + seconds(self.parameters.max_advertise_interval),
             second_round=now + times.master_delay if times.master_delay > 0 else None,
             refresh=now + times.master_delay + times.refresh if times.refresh > 0 else None,
         )
@@ -515,11 +523,19 @@ class VirtualRouter:
     # -- arithmetic and small questions ---------------------------------------------------------------------------
 
     def _next_advertisement(self, now: float) -> float:
-        """One interval from now, or less where the router has a phase of its own: then on the last such moment."""
-        interval = seconds(self.parameters.max_advertise_interval)
+        """When the next one is due after one that was sent now."""
+        return self._on_phase(now + seconds(self.parameters.max_advertise_interval))
+
+    def _on_phase(self, due: float) -> float:
+        """The last moment of the router's own phase that is not after ``due``, less than an interval before it.
+
+        A new MASTER does not ask: its first interval is a whole one, and ends when whoever takes over with it is done.
+        """
         phase = self.parameters.advertisement_phase
-        due = now + interval
-        return due if phase is None else (due - phase) // interval * interval + phase
+        if phase is None:
+            return due
+        interval = seconds(self.parameters.max_advertise_interval)
+        return (due - phase + ROUNDING) // interval * interval + phase
 
     def _learned(self, advertisement: Advertisement) -> int:
         """Version 3 follows the master's interval (RFC 9568 section 6.4.2), version 2 knows only its own."""
