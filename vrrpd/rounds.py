@@ -35,7 +35,16 @@ Schedule: TypeAlias = "Callable[[Runner | Round], None]"
 class Round:
     """MASTERs with one interval that advertise at the same moments."""
 
-    __slots__ = ("_first", "_interval", "_make_volley", "_schedule", "_volley", "beats", "members", "next_advertisements")
+    __slots__ = (
+        "_first",
+        "_interval",
+        "_make_volley",
+        "_schedule",
+        "_volley",
+        "beats",
+        "members",
+        "next_advertisements",
+    )
 
     def __init__(self, first: float, interval: float, make_volley: MakeVolley, schedule: Schedule) -> None:
         self.next_advertisements = first

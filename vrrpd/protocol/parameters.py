@@ -52,8 +52,8 @@ class RouterParameters:
     """Seconds by which our advertisements follow the multiples of their interval on the router's clock, 0 and more.
 
     Routers of one daemon that have different phases never come all at once, neither to their master nor, when that is
-    gone, to their backup; those of the same phase share a wake-up. Only the second interval of a MASTER is shorter for
-    it. None: an interval after the first.
+    gone, to their backup; those of the same phase share a wake-up. Only one of the first two intervals of a MASTER is
+    shorter for it. None: an interval after the first.
     """
     down_advertisements: int = DEFAULT_DOWN_ADVERTISEMENTS
     answer_lower_priority: bool = True

@@ -64,6 +64,8 @@ mirrored.
 """
 ROUNDING: Final = 1e-6
 """Seconds by which sums of clock times may be wrong."""
+SHORTEST_FIRST_INTERVAL: Final = 0.25
+"""The part of an interval that a new MASTER waits at least before it advertises again."""
 MASTER_HEARD_INTERVALS: Final = 2
 """Advertisement intervals for which a master that was heard counts as there: sooner nobody takes over from it."""
 
@@ -490,7 +492,7 @@ class VirtualRouter:
     def _become_master(self, now: float, reason: str) -> list[Action]:
         times = self.parameters.announcements
         master = Master(
-            adver_timer=now + seconds(self.parameters.max_advertise_interval),
+            adver_timer=self._second_advertisement(now),
             second_round=now + times.master_delay if times.master_delay > 0 else None,
             refresh=now + times.master_delay + times.refresh if times.refresh > 0 else None,
         )
@@ -526,11 +528,15 @@ class VirtualRouter:
         """When the next one is due after one that was sent now."""
         return self._on_phase(now + seconds(self.parameters.max_advertise_interval))
 
-    def _on_phase(self, due: float) -> float:
-        """The last moment of the router's own phase that is not after ``due``, less than an interval before it.
+    def _second_advertisement(self, now: float) -> float:
+        """When a new MASTER advertises again: on its phase, or, where that would come while others still take over, an
+        interval later."""
+        interval = seconds(self.parameters.max_advertise_interval)
+        due = self._on_phase(now + interval)
+        return due if due - now >= SHORTEST_FIRST_INTERVAL * interval else now + interval
 
-        A new MASTER does not ask: its first interval is a whole one, and ends when whoever takes over with it is done.
-        """
+    def _on_phase(self, due: float) -> float:
+        """The last moment of the router's own phase that is not after ``due``, less than an interval before it."""
         phase = self.parameters.advertisement_phase
         if phase is None:
             return due
