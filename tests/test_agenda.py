@@ -85,6 +85,15 @@ def test_those_who_take_over_at_nearly_the_same_moment_are_all_on_time() -> None
         assert 0.0 <= moment - (2.0 + 0.00002 * vrid + 3.609375) < 0.0002
 
 
+def test_who_follows_another_takeover_is_not_rehearsed() -> None:
+    heard = [packet for vrid in range(1, 21) for packet in advertised(vrid, 2.5, phase=0.002 * vrid)]
+    host = VirtualHost([settings(vrid, 100) for vrid in range(1, 21)], heard)
+    sent = host.run(7.0)
+    for vrid in range(1, 21):
+        assert 0.0 <= takes_over(sent, vrid) - (2.0 + 0.002 * vrid + 3.609375) < 0.0002
+    assert len(host.rehearsed) == REHEARSALS, "for the first of them"
+
+
 def test_an_advertisement_that_arrives_in_the_last_moment_prevents_a_takeover() -> None:
     """It lies in the socket when the decision is due: nobody has decided yet."""
     last = 1.0 + 3.609375 - 2 * DECISION_LEAD

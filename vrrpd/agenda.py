@@ -26,6 +26,8 @@ TAKEOVER_LEAD: Final = 0.003
 heard."""
 REHEARSALS: Final = 2
 """The first one warms the caches, the second one tells what a takeover takes now."""
+REMEMBERED: Final = 0.01
+"""Seconds after a takeover in which the caches know how it goes: a rehearsal would only be in the way of the next."""
 LONGEST_REHEARSAL: Final = 0.001
 """Seconds that the first rehearsal may take, which meets cold caches."""
 USUAL_TAKEOVER: Final = 0.0003
@@ -114,6 +116,8 @@ class Agenda:
         """How long each link may rest, as long as no router has another state or priority."""
         self._rehearsed: float | None = None
         """The deadline for which a takeover has been rehearsed."""
+        self._taken_over = float("-inf")
+        """When somebody took over last."""
         self._takes = USUAL_TAKEOVER
         """Seconds that the last rehearsal took."""
         self._drained = float("-inf")
@@ -298,6 +302,8 @@ class Agenda:
     def _rehearse(self, first: tuple[Runner | Round, float]) -> None:
         """Plays takeovers like the next one, as far as there is time for that."""
         self._rehearsed = first[1]
+        if self._clock() - self._taken_over < REMEMBERED:
+            return
         self._takes = USUAL_TAKEOVER
         lasts = LONGEST_REHEARSAL
         for number in range(REHEARSALS if self.rehearsal is not None else 0):
@@ -357,6 +363,7 @@ class Agenda:
         while self._clock() < moment:
             pass
         self._dataplane.hand_over(batch)
+        self._taken_over = self._clock()
 
     def _expire(self) -> None:
         """Lets the routers act whose time has come, in order."""

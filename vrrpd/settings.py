@@ -14,12 +14,12 @@ from vrrpd.runner import RunnerSettings
 PHASE_STEP: Final = 0.001
 """Seconds from one router's advertisement to the next one's: routers go in single file, each at the heels of the one
 before. When their master dies, a backup takes over one after the other while it is busy with just that: nobody waits
-for hundreds, and only the first of them finds a processor that sleeps and caches without a line of this."""
+for hundreds, and only the first of them finds a processor that sleeps and caches that know nothing of this."""
+PHASES: Final = 255
+"""How many such moments there are: one for each router id."""
 PHASES_PER_SECOND: Final = 160
-"""How many such moments there are in a second: routers share them where intervals are short, because to wake up costs
-more than an advertisement does."""
-MOST_PHASES: Final = 255
-"""One for each router id."""
+"""How many there are in a second where intervals are shorter than that: routers share them then, because to wake up
+costs more than an advertisement does."""
 
 
 def runner_settings(config: VirtualRouterConfig) -> RunnerSettings:
@@ -68,5 +68,5 @@ def router_parameters(config: VirtualRouterConfig) -> RouterParameters:
 
 
 def _phase(vrid: int, interval: float) -> float:
-    phases = max(1, min(MOST_PHASES, int(PHASES_PER_SECOND * interval)))
+    phases = PHASES if interval >= 1.0 else max(1, int(PHASES_PER_SECOND * interval))
     return vrid % phases * PHASE_STEP
