@@ -47,6 +47,9 @@ RECEIVE_BUFFER: Final = 16 * 1024 * 1024
 READ_INTERVAL: Final = 0.02
 """Seconds after which frames are taken from the kernel when nobody asks for them: some hundred find room even where
 the receive buffer is small."""
+FRAMES_PER_READ: Final = 32
+READ_PAUSE: Final = 0.0005
+"""Seconds that the hosts get after so many: all in one go is a millisecond for which a sender may have to wait."""
 
 _LOAD_HALF, _LOAD_BYTE, _JUMP_EQUAL, _RETURN = 0x28, 0x30, 0x15, 0x06
 _ALL: Final = 0xFFFF
@@ -109,21 +112,29 @@ class Capture:
     def _read(self) -> None:
         try:
             while not self._closed.wait(READ_INTERVAL):
-                with self._lock:
-                    self._drain()
+                while not self._closed.wait(READ_PAUSE):
+                    with self._lock:
+                        if not self._read_some():
+                            break
         except Exception as failure:
             self._failure = failure
 
     def _drain(self) -> None:
-        while True:
+        while self._read_some():
+            pass
+
+    def _read_some(self) -> bool:
+        """False when there are no more."""
+        for _ in range(FRAMES_PER_READ):
             try:
                 data, ancillary, _, _ = self._socket.recvmsg(65536, 64)
             except BlockingIOError:
-                return
+                return False
             for level, kind, value in ancillary:
                 if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPNS):
                     seconds, nanoseconds = struct.unpack("@ll", value)
                     self._unparsed.append((seconds * 1_000_000_000 + nanoseconds, data))
+        return True
 
     def _count_drops(self) -> None:
         # Reading the statistics resets them.
