@@ -6,11 +6,16 @@ import pytest
 
 from tests.netns.daemons import Daemons, gaps, instance
 from vrrpd.lab import Bridge, Host, wait_until
+from vrrpd.settings import PHASES_PER_SECOND
 
 pytestmark = pytest.mark.netns
 
-NAMES = {51: "one", 52: "two", 53: "three"}
-REFUSED = "ip protocol 112 @th,8,8 52 drop"
+INTERVAL = 0.2
+SHARED = int(PHASES_PER_SECOND * INTERVAL)
+"""Router ids so far apart advertise at the same moments."""
+ONE, TWO, THREE = 51, 51 + SHARED, 51 + 2 * SHARED
+NAMES = {ONE: "one", TWO: "two", THREE: "three"}
+REFUSED = f"ip protocol 112 @th,8,8 {TWO} drop"
 WORDS = "(two) an advertisement was not sent to 224.0.0.18: Operation not permitted"
 
 
@@ -18,7 +23,7 @@ def test_a_router_whose_advertisements_are_refused_says_so_once_and_the_others_g
     lan: Bridge, r1: Host, daemons: Daemons
 ) -> None:
     routers = [
-        instance(name=name, vrid=vrid, interval=0.2, addresses=[f"192.0.2.{vrid}"]) for vrid, name in NAMES.items()
+        instance(name=name, vrid=vrid, interval=INTERVAL, addresses=[f"192.0.2.{vrid}"]) for vrid, name in NAMES.items()
     ]
     daemon = daemons.start(r1, "\n".join(routers))
     for name in NAMES.values():
@@ -30,23 +35,23 @@ def test_a_router_whose_advertisements_are_refused_says_so_once_and_the_others_g
 
     def ten_more() -> int:
         """Waits for ten intervals of the others, and returns when they were over."""
-        before = len(heard(51))
-        wait_until(lambda: len(heard(51)) >= before + 10, what="ten advertisements")
-        return heard(51)[-1]
+        before = len(heard(ONE))
+        wait_until(lambda: len(heard(ONE)) >= before + 10, what="ten advertisements")
+        return heard(ONE)[-1]
 
     ten_more()
-    assert heard(52)
+    assert heard(TWO)
     r1.run(["nft", "add table ip refusal; add chain ip refusal out { type filter hook output priority 0; }"])
     r1.run(["nft", f"add rule ip refusal out {REFUSED}"])
     wait_until(lambda: WORDS in daemon.log, what="the word about it")
     begun = ten_more()
     ended = ten_more()
-    assert all(time > ended for time in heard(52, since_ns=begun)), "nothing of it leaves"
+    assert all(time > ended for time in heard(TWO, since_ns=begun)), "nothing of it leaves"
     r1.run(["nft", "delete table ip refusal"])
-    wait_until(lambda: heard(52, since_ns=ended), what="its advertisements")
+    wait_until(lambda: heard(TWO, since_ns=ended), what="its advertisements")
     ten_more()
     assert daemon.log.count("an advertisement was not sent") == 1
-    for vrid in (51, 53):
+    for vrid in (ONE, THREE):
         assert max(gaps(heard(vrid))) < 0.6e9, "three missing advertisements make another master"
     sent = {name: daemon.router(name)["counters"]["advertisements_sent"] for name in NAMES.values()}
     assert max(sent.values()) - min(sent.values()) <= 2, "what was refused was sent as far as the router knows"
