@@ -38,6 +38,8 @@ LAST_WAIT: Final = 0.00025
 """Seconds before the decision at which the daemon wakes for the second time, and stays awake: a processor that sleeps
 needs that to get going. In between it sleeps: whoever has used the processor for more than a millisecond loses it to
 the first one that its own packets wake."""
+LAST_LOOK: Final = 0.00004
+"""Seconds before the decision at which the sockets are read for the last time, which takes as long."""
 DECISION_LEAD: Final = 0.0015
 """Seconds before a takeover at which it is decided, at most, and never more than half of the step between two
 priorities: nobody is overruled who would have been heard in time."""
@@ -292,10 +294,12 @@ class Agenda:
                 break  # Its master has been heard after all.
             if self._rehearsed != first[1]:
                 self._rehearse(first)
-            elif first[1] - self._clock() > self._lead(first) + LAST_WAIT:
+                continue
+            decides = first[1] - self._lead(first)
+            if self._clock() < decides - LAST_WAIT:
                 break  # It is armed for then.
-            else:
-                self._take_over(first)
+            if not self._wait(decides - LAST_LOOK):
+                self._take_over(first[1], decides)  # Otherwise not before the sockets were read once more.
         self._expire()
         self._settle()
 
@@ -317,23 +321,24 @@ class Agenda:
             self._takes = took if number > 0 else took / 2
             lasts = took * 0.75
 
-    def _take_over(self, first: tuple[Runner | Round, float]) -> None:
-        """Has the routers that take over now decide so before it is time, and act when it is.
+    def _take_over(self, first: float, decides: float) -> None:
+        """Has the routers that take over at ``first`` or soon after decide so before it is time, from ``decides`` on,
+        and act when it is.
 
         What takes long, here, is to decide: then the code runs for the first time in a long while. So those who follow
         the first one closely decide while that one waits for its moment.
         """
-        now = self._clock()
-        if first[1] - self._lead(first) > now:
-            return
-        self._end_rests()
         waiting: deque[tuple[float, Batch]] = deque()
-        begun = now
-        for runner in self._queue.due(first[1] + CLOSELY, ROUTERS_PER_BATCH):
-            deadline = runner.deadline
-            clock = self._clock()
-            if deadline is not None and deadline <= clock + _decision_lead(runner):
-                late = deadline <= clock
+        begun = first
+        runners = self._queue.due(first + CLOSELY, ROUTERS_PER_BATCH)
+        try:
+            for runner in runners:
+                deadline = runner.deadline
+                self._wait(decides)
+                now = self._clock()
+                if deadline is None or deadline > now + _decision_lead(runner):
+                    continue
+                late = deadline <= now
                 # Nobody leaves late because the next one decides, unless that one is late as well.
                 while waiting and not late and waiting[0][0] <= self._clock() + self._takes / 4:
                     self._act(*waiting.popleft())
@@ -347,9 +352,20 @@ class Agenda:
                 moment = max(now, deadline)
                 runner.expire(moment)
                 waiting.append((moment, self._dataplane.collect()))
-            self.schedule(runner)
-        while waiting:
-            self._act(*waiting.popleft())
+            while waiting:
+                self._act(*waiting.popleft())
+        finally:
+            # Not in between: whoever waits for the moment has no time for that.
+            for runner in runners:
+                self.schedule(runner)
+        self._end_rests()
+
+    def _wait(self, moment: float) -> bool:
+        """Stays awake until then; False when it is over already."""
+        waited = False
+        while self._clock() < moment:
+            waited = True
+        return waited
 
     def _lead(self, first: tuple[Runner | Round, float]) -> float:
         """Seconds before the next takeover at which it is decided: the more follow it closely, the sooner."""
@@ -360,8 +376,7 @@ class Agenda:
     def _act(self, moment: float, batch: Batch) -> None:
         """Hands over what was decided ahead of its time, when that has come."""
         self._dataplane.lay_out(batch)
-        while self._clock() < moment:
-            pass
+        self._wait(moment)
         self._dataplane.hand_over(batch)
         self._taken_over = self._clock()
 
