@@ -101,6 +101,13 @@ def test_an_advertisement_that_arrives_in_the_last_moment_prevents_a_takeover() 
     assert of_router(sent, 1) == []
 
 
+def test_an_advertisement_that_arrives_while_the_daemon_waits_to_decide_prevents_a_takeover() -> None:
+    last = 1.0 + 3.609375 - 0.0001
+    host = VirtualHost([settings(1, 100)], [Heard(1.0, 1, 200), Heard(last, 1, 200)])
+    assert of_router(host.run(last + 3.0), 1) == []
+    assert len(host.rehearsed) == REHEARSALS, "it was about to"
+
+
 def test_a_crowded_socket_is_read_now_and_then_only_and_every_farewell_is_answered_in_time() -> None:
     vrids = range(1, 49)
     heard = [packet for vrid in vrids for packet in advertised(vrid, 20.0, phase=0.02 * vrid)]

@@ -366,9 +366,37 @@ MUTANTS: Final = (
     Mutant(
         "what was decided ahead of its time leaves at once",
         AGENDA,
-        "        while self._clock() < moment:\n            pass\n",
+        "        self._wait(moment)\n",
         "",
         (AGENDA_TESTS,),
+    ),
+    Mutant(
+        "nobody looks into the sockets after the wait",
+        AGENDA,
+        "if not self._wait(decides - LAST_LOOK):",
+        "if self._wait(decides - LAST_LOOK) or True:",
+        (AGENDA_TESTS,),
+    ),
+    Mutant(
+        "a takeover right after another one is rehearsed",
+        AGENDA,
+        "self._taken_over < REMEMBERED",
+        "self._taken_over < 0.0",
+        (AGENDA_TESTS,),
+    ),
+    Mutant(
+        "a MASTER that is not on its phase joins a round",
+        RUNNER,
+        "isinstance(router.state, Master) and router.is_on_phase else",
+        "isinstance(router.state, Master) else",
+        (AGENDA_TESTS,),
+    ),
+    Mutant(
+        "a new MASTER advertises again while others take over",
+        ROUTER,
+        "SHORTEST_FIRST_INTERVAL * interval",
+        "0.0",
+        ("tests/protocol/test_master.py",),
     ),
     Mutant(
         "a takeover does not look into the sockets first",

@@ -191,7 +191,7 @@ DEFECTS = (
     Defect("advertisements are bounded", VirtualRouter, "_may_answer", always(True), STORM),
     Defect("announcements are bounded", VirtualRouter, "_announcement_spacing", always(0.0), LOSING_STORM),
     Defect("no MASTER is silent", Round, "expire", mute, CRASH),
-    Defect("no MASTER is silent", VirtualRouter, "_next_advertisement", twice_as_long, CRASH),
+    Defect("no MASTER is silent", VirtualRouter, "_second_advertisement", twice_as_long, CRASH),
     Defect("never two MASTERs", VirtualRouter, "_advertisement_as_master", stubborn, CUT),
     Defect("takes over in time", VirtualRouter, "down_interval", half_as_long, CRASH),
     Defect("takes over in time", VirtualRouter, "down_interval", twice_as_long, CRASH),
