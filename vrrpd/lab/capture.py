@@ -44,9 +44,10 @@ SO_ATTACH_FILTER: Final = 26
 SO_RCVBUFFORCE: Final = 33
 RECEIVE_BUFFER: Final = 16 * 1024 * 1024
 """Bytes asked for; a machine without the right to them gives less."""
-READ_INTERVAL: Final = 0.02
-"""Seconds after which frames are taken from the kernel when nobody asks for them: some hundred find room even where
-the receive buffer is small."""
+READ_INTERVAL: Final = 0.1
+"""Seconds after which frames are taken from the kernel when nobody asks for them."""
+HASTY_READ_INTERVAL: Final = 0.02
+"""The same where the receive buffer has room for some hundred only."""
 FRAMES_PER_READ: Final = 32
 READ_PAUSE: Final = 0.0005
 """Seconds that the hosts get after so many: all in one go is a millisecond for which a sender may have to wait."""
@@ -80,6 +81,8 @@ class Capture:
 
     def __init__(self, namespace: Namespace, bridge: str, everything: bool = False) -> None:
         self._socket: Final = namespace.call(lambda: _open(bridge, everything))
+        granted = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) >= RECEIVE_BUFFER
+        self._read_interval: Final = READ_INTERVAL if granted else HASTY_READ_INTERVAL
         # What is read is parsed when somebody asks for it: a burst shall not cost the hosts their processor.
         self._unparsed: Final[list[tuple[int, bytes]]] = []
         self._frames: Final[list[Frame]] = []
@@ -111,13 +114,15 @@ class Capture:
 
     def _read(self) -> None:
         try:
-            while not self._closed.wait(READ_INTERVAL):
-                while not self._closed.wait(READ_PAUSE):
-                    with self._lock:
-                        if not self._read_some():
-                            break
+            while not self._closed.wait(self._read_interval):
+                while self._read_some_alone() and not self._closed.wait(READ_PAUSE):
+                    pass
         except Exception as failure:
             self._failure = failure
+
+    def _read_some_alone(self) -> bool:
+        with self._lock:
+            return self._read_some()
 
     def _drain(self) -> None:
         while self._read_some():
