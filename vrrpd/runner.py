@@ -200,8 +200,7 @@ class Runner:
     @property
     def next_advertisement(self) -> float | None:
         """When a MASTER that is on its phase has to advertise next; None for everybody else."""
-        router = self.router
-        return router.state.adver_timer if isinstance(router.state, Master) and router.is_on_phase else None
+        return self.router.next_on_phase
 
     @property
     def patience(self) -> float:

@@ -386,9 +386,9 @@ MUTANTS: Final = (
     ),
     Mutant(
         "a MASTER that is not on its phase joins a round",
-        RUNNER,
-        "isinstance(router.state, Master) and router.is_on_phase else",
-        "isinstance(router.state, Master) else",
+        ROUTER,
+        "isinstance(state, Master) and abs(self._on_phase(state.adver_timer) - state.adver_timer) <= ROUNDING:",
+        "isinstance(state, Master):",
         (AGENDA_TESTS,),
     ),
     Mutant(

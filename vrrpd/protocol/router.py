@@ -118,10 +118,12 @@ class VirtualRouter:
         return skew_time(version, 255, interval) - skew_time(version, 256, interval)
 
     @property
-    def is_on_phase(self) -> bool:
-        """True for a MASTER whose advertisements are whole intervals apart, from the next one on."""
+    def next_on_phase(self) -> float | None:
+        """When a MASTER that is on its phase advertises next, and then after whole intervals; None for all others."""
         state = self.state
-        return isinstance(state, Master) and abs(self._on_phase(state.adver_timer) - state.adver_timer) <= ROUNDING
+        if isinstance(state, Master) and abs(self._on_phase(state.adver_timer) - state.adver_timer) <= ROUNDING:
+            return state.adver_timer
+        return None
 
     @property
     def _followed_interval(self) -> int:
@@ -532,7 +534,7 @@ class VirtualRouter:
         """When a new MASTER advertises again: on its phase, or, where that would come while others still take over, an
         interval later."""
         interval = seconds(self.parameters.max_advertise_interval)
-        due = self._on_phase(now + interval)
+        due = self._next_advertisement(now)
         return due if due - now >= SHORTEST_FIRST_INTERVAL * interval else now + interval
 
     def _on_phase(self, due: float) -> float:
