@@ -48,10 +48,11 @@ mutants: setup  ## break the core in some sixty ways, each of which the tests mu
 netns: setup  ## real daemons in network namespaces
 	$(BIN)/pytest -m netns
 
-# Most of these wait most of the time, so that several run side by side; those marked `alone` measure something.
-test: setup check core simulation  ## every test but those of the image: style, types, core, simulation, namespaces, faults, keepalived
+# Most of these wait most of the time, so that several run side by side, by file: what a file sets up, it sets up once.
+# Those marked `alone` measure something. WITH=image-test is for CI: the image is tested beside style, types and core.
+test: setup check core simulation $(WITH)  ## every test but those of the image: style, types, core, simulation, namespaces, faults, keepalived
 	@tools/fetch-keepalived .cache/keepalived || echo "test: going on without keepalived: the tests say what that means"
-	$(BIN)/pytest -n 4 -m "not alone and not faults" $(CORE_TESTS:%=--ignore=%) --ignore=tests/image
+	$(BIN)/pytest -n 4 --dist loadfile -m "not alone and not faults" $(CORE_TESTS:%=--ignore=%) --ignore=tests/image
 	$(BIN)/pytest -m "alone or faults" $(CORE_TESTS:%=--ignore=%) --ignore=tests/image
 	$(BIN)/pytest --benchmark-disable bench/test_micro.py
 
