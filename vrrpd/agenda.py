@@ -30,6 +30,10 @@ REMEMBERED: Final = 0.01
 """Seconds after a takeover in which the caches know how it goes: a rehearsal would only be in the way of the next."""
 LONGEST_REHEARSAL: Final = 0.001
 """Seconds that the first rehearsal may take, which meets cold caches."""
+SECOND_REHEARSAL: Final = 0.75
+"""The part of the first one's time that the second may take."""
+AFTER_THE_FIRST: Final = 0.5
+"""The part of the first one's time that a takeover takes which follows it."""
 USUAL_TAKEOVER: Final = 0.0003
 """Seconds that a takeover takes where none was rehearsed."""
 DECIDES: Final = 0.5
@@ -317,9 +321,8 @@ class Agenda:
             assert self.rehearsal is not None
             self.rehearsal.play()
             took = self._clock() - begun
-            # The first one, in cold caches, takes about twice as long as what follows it.
-            self._takes = took if number > 0 else took / 2
-            lasts = took * 0.75
+            self._takes = took if number > 0 else took * AFTER_THE_FIRST
+            lasts = took * SECOND_REHEARSAL
 
     def _take_over(self, first: float, decides: float) -> None:
         """Has the routers that take over at ``first`` or soon after decide so before it is time, from ``decides`` on,

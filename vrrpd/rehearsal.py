@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from vrrpd.config.model import VirtualRouterConfig
-from vrrpd.net.dataplane import RouterPort
 from vrrpd.net.interfaces import InterfaceTable
+from vrrpd.net.port import RouterPort
 from vrrpd.net.practice import PracticeDataplane
 from vrrpd.protocol.actions import Notice, StateChanged
 from vrrpd.protocol.datagram import IPAddress

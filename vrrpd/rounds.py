@@ -9,14 +9,12 @@ as if each had its own timer, which a property test holds.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 from vrrpd.protocol.actions import StateName
+from vrrpd.protocol.router import ROUNDING
 from vrrpd.protocol.timing import seconds
 from vrrpd.runner import Runner
-
-SAME_MOMENT: Final = 1e-6
-"""Seconds between two deadlines that are taken for one: clock times are rounded."""
 
 
 class Volley(Protocol):
@@ -116,7 +114,7 @@ class Rounds:
             return
         interval = runner.settings.parameters.max_advertise_interval
         rounds = [one for one in self._rounds.get(interval, ()) if one.members]
-        found = next((one for one in rounds if abs(one.next_advertisements - moment) < SAME_MOMENT), None)
+        found = next((one for one in rounds if abs(one.next_advertisements - moment) <= ROUNDING), None)
         if found is None:
             found = Round(moment, seconds(interval), self._make_volley, self._schedule)
             rounds.append(found)

@@ -12,9 +12,10 @@ import pytest
 from tests.config.reading import read
 from tests.netns.daemons import instance
 from vrrpd.lab import Bridge, Capture, Host, wait_until
-from vrrpd.net.dataplane import ADDRESSES_PER_PART, LinuxDataplane, RouterPort
+from vrrpd.net.dataplane import ADDRESSES_PER_PART, LinuxDataplane
 from vrrpd.net.interfaces import InterfaceTable
 from vrrpd.net.netlink import InterfaceMonitor
+from vrrpd.net.port import RouterPort
 from vrrpd.protocol.datagram import IPAddress
 
 pytestmark = pytest.mark.netns

@@ -19,7 +19,7 @@ from vrrpd.protocol.datagram import IPAddress
 
 if TYPE_CHECKING:
     from vrrpd.net.announce import FrameSender
-    from vrrpd.net.dataplane import RouterPort
+    from vrrpd.net.port import RouterPort
 
 Sent: TypeAlias = "tuple[RouterPort, OutgoingMessage]"
 

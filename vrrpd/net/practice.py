@@ -1,28 +1,27 @@
 """A dataplane whose calls come to nothing, to have its code and the kernel's in the processor's caches when it counts.
 
 A takeover is three calls: advertisements on a raw socket, addresses by netlink, frames on a packet socket. Here the
-same code makes the same calls, each of which goes a good part of the way through the kernel and changes nothing: a
-datagram that only looks for its way (MSG_PROBE), a request that is refused before the kernel takes its lock for the
-network's configuration, which others may hold for long, and a frame on the loopback interface that nobody takes but the
-socket which sent it, whose filter drops it. (A hop limit of 0 would not do: Linux lets such a datagram out.)
-Nothing of it is seen by anybody on the network.
+same code makes the first two, each of which goes a good part of the way through the kernel and changes nothing: a
+datagram that only looks for its way (MSG_PROBE), and a request that is refused before the kernel takes its lock for the
+network's configuration, which others may hold for long. The frame is laid out for the loopback interface and not sent,
+since what is refused is not announced; to send it gains nothing. (A hop limit of 0 would not do: Linux lets such a
+datagram out.) Nothing of it is seen by anybody on the network.
 """
 
 from __future__ import annotations
 
-import socket
 import struct
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from vrrpd.config.model import VirtualAddress, VirtualRouterConfig
-from vrrpd.net.announce import FrameSender
 from vrrpd.net.batch import PreparedAddress
-from vrrpd.net.dataplane import LinuxDataplane, RouterPort
+from vrrpd.net.dataplane import LinuxDataplane
 from vrrpd.net.interfaces import Interface
 from vrrpd.net.netlink import encode_invalid
 from vrrpd.net.outgoing import OutgoingBatch, OutgoingMessage, SendError
-from vrrpd.net.sockets import Transmitter, attach_filter
+from vrrpd.net.port import RouterPort
+from vrrpd.net.sockets import Transmitter
 from vrrpd.protocol.datagram import IPAddress
 
 _LOOPBACK_INDEX: Final = 1
@@ -30,7 +29,6 @@ _LOOPBACK_INDEX: Final = 1
 _EXPERIMENTAL: Final = 0x88B5
 """The type of Ethernet frames that IEEE 802 sets aside for local experiments."""
 _FRAME: Final = struct.pack("!6s6sH28x", b"\0" * 6, b"\0" * 6, _EXPERIMENTAL)
-_RETURN: Final = 0x06
 
 
 class PracticeDataplane(LinuxDataplane):
@@ -41,14 +39,10 @@ class PracticeDataplane(LinuxDataplane):
         return PracticePort(self, self._table, config, on_refused)
 
     def prepare_address(self, virtual: VirtualAddress, interface: Interface) -> PreparedAddress:
-        """Builds a request that is refused, and a frame that nobody takes."""
+        """Builds a request that is refused, and a frame that would say nothing to anybody."""
         self.open_sender(_LOOPBACK_INDEX)
         invalid = encode_invalid(virtual, interface.index)
         return PreparedAddress(virtual, _LOOPBACK_INDEX, invalid, invalid, _FRAME, OutgoingMessage(_FRAME))
-
-    def make_sender(self, index: int) -> FrameSender:
-        """Opens what frames leave by; raises ``OSError``."""
-        return _PracticeSender(index)
 
     def open_transmitter(self, interface: str, index: int, source: IPAddress, hop_limit: int) -> Transmitter:
         """Opens a socket that only looks for the way of what it is given."""
@@ -65,24 +59,6 @@ class PracticePort(RouterPort):
         """Hears that the kernel refused a request, as it had to."""
         self.refusals += 1
         super().refused(address, installs, code)
-
-
-class _PracticeSender(FrameSender):
-    """Takes its own frames in, and throws them away unseen: frames that nobody takes would be counted as dropped."""
-
-    def __init__(self, index: int) -> None:
-        super().__init__(index)
-        try:
-            attach_filter(self._socket, [(_RETURN, 0, 0, 0)])
-            self._socket.bind((socket.if_indextoname(index), _EXPERIMENTAL))
-        except BaseException:
-            self.close()
-            raise
-
-    def send(self, frames: OutgoingBatch) -> list[SendError]:
-        """Sends them; an interface that is down is no trouble."""
-        super().send(frames)
-        return []
 
 
 class _PracticeTransmitter(Transmitter):
