@@ -94,6 +94,18 @@ def test_who_follows_another_takeover_is_not_rehearsed() -> None:
     assert len(host.rehearsed) == REHEARSALS, "for the first of them"
 
 
+def test_whoever_is_late_shares_the_way_with_others_that_are_until_nobody_is() -> None:
+    """Sixty routers, due one millisecond after the other, on a host that needs longer than that for each batch."""
+    vrids = range(1, 61)
+    heard = [packet for vrid in vrids for packet in advertised(vrid, 2.5, phase=0.001 * vrid)]
+    host = VirtualHost([settings(vrid, 100) for vrid in vrids], heard)
+    host.batches.takes = 0.0015
+    sent = host.run(7.0)
+    late = [takes_over(sent, vrid) - (2.0 + 0.001 * vrid + 3.609375) for vrid in vrids]
+    assert 0.0 <= min(late)
+    assert max(late) < 2 * host.batches.takes
+
+
 def test_an_advertisement_that_arrives_in_the_last_moment_prevents_a_takeover() -> None:
     """It lies in the socket when the decision is due: nobody has decided yet."""
     last = 1.0 + 3.609375 - 2 * DECISION_LEAD

@@ -134,6 +134,8 @@ class Batches:
     deadline = None
 
     def __init__(self, clock: Clock) -> None:
+        self.takes = 0.0
+        """Seconds for which the kernel is busy with a batch, however large."""
         self.sent: list[Sent] = []
         self._clock = clock
         self._batch: list[tuple[int, str]] = []
@@ -162,6 +164,8 @@ class Batches:
         """Writes it down."""
         now = self._clock()
         self.sent += [(now, vrid, what) for vrid, what in batch]
+        if batch:
+            self._clock.now += self.takes
 
     def volley(self, send: Callable[[], None]) -> Any:
         """Lays out what a function sends."""

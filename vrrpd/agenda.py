@@ -329,11 +329,12 @@ class Agenda:
         and act when it is.
 
         What takes long, here, is to decide: then the code runs for the first time in a long while. So those who follow
-        the first one closely decide while that one waits for its moment.
+        the first one closely decide while that one waits for its moment. Those who are late already leave together:
+        one by one they would never catch up with others that are due every millisecond.
         """
         waiting: deque[tuple[float, Batch]] = deque()
         begun = first
-        runners = self._queue.due(first + CLOSELY, ROUTERS_PER_BATCH)
+        runners = self._queue.due(max(first, self._clock()) + CLOSELY, ROUTERS_PER_BATCH)
         try:
             for runner in runners:
                 deadline = runner.deadline
