@@ -116,7 +116,7 @@ class Job:
 
 def settle_time(scenario: Scenario) -> float:
     """Seconds for which exactly the right router must have been heard before something is done to it."""
-    return max(1.5 * scenario.interval_ms / 1000, 0.2)
+    return max(2.5 * scenario.interval_ms / 1000, 0.2)
 
 
 FULL: Final = (
@@ -130,9 +130,9 @@ FULL: Final = (
 QUICK: Final = (
     Job(SINGLE, 1, FAILURES),
     Job(MANY_ROUTERS, 1, (Event.STOP,), measures_start=False),
-    Job(STEADY, 1, seconds=4, measures_start=False),
+    Job(STEADY, 1, seconds=3, measures_start=False),
     Job(MANY_ADDRESSES, 1, (Event.STOP, Event.CRASH), measures_start=False),
-    Job(BUSY, 1, seconds=3, measures_start=False),
+    Job(BUSY, 1, seconds=2, measures_start=False),
     Job(FAST, 1, (Event.STOP, Event.CRASH), measures_start=False),
 )
 """One round of each scenario, in less than two minutes with two daemons: 254 routers with an interval of a second would

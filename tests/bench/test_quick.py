@@ -141,7 +141,8 @@ def test_an_interrupted_run_reports_what_it_has_measured(tmp_path: Path) -> None
         assert told is not None
         assert not watch.left()
     document = json.loads((output / "results.json").read_text())
-    assert document["problems"][-1] == "interrupted before the end"
+    # A host that takes processor time away may be told of as well.
+    assert "interrupted before the end" in document["problems"]
     stops = [sample["overheads_ms"] for sample in document["events"] if sample["event"] == "clean stop"]
     assert 1 <= len(stops) < 9
     assert f", clean stop {stops[0][0]:.2f}" in told
