@@ -364,6 +364,13 @@ MUTANTS: Final = (
     ),
     # -- agenda.py
     Mutant(
+        "routers that are late take over one by one",
+        AGENDA,
+        "self._queue.due(max(first, self._clock()) + CLOSELY,",
+        "self._queue.due(first + CLOSELY,",
+        (AGENDA_TESTS,),
+    ),
+    Mutant(
         "what was decided ahead of its time leaves at once",
         AGENDA,
         "        self._wait(moment)\n",
