@@ -336,10 +336,9 @@ class Agenda:
         begun = first
         runners = self._queue.due(max(first, self._clock()) + CLOSELY, ROUTERS_PER_BATCH)
         try:
+            self._wait(decides)
             for runner in runners:
-                deadline = runner.deadline
-                self._wait(decides)
-                now = self._clock()
+                deadline, now = runner.deadline, self._clock()
                 if deadline is None or deadline > now + _decision_lead(runner):
                     continue
                 late = deadline <= now

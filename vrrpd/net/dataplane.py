@@ -206,11 +206,7 @@ class LinuxDataplane:
         """Opens what announcements leave by: a takeover must not need a file descriptor that may not be had."""
         if index not in self._senders:
             with suppress(OSError):  # tried again, and told, when there is something to announce
-                self._senders[index] = self.make_sender(index)
-
-    def make_sender(self, index: int) -> FrameSender:
-        """Opens what frames leave by; raises ``OSError``."""
-        return FrameSender(index)
+                self._senders[index] = FrameSender(index)
 
     def prepare_address(self, virtual: VirtualAddress, interface: Interface) -> PreparedAddress:
         """Builds what the kernel will be asked for about one address."""
@@ -339,7 +335,7 @@ class LinuxDataplane:
         sender = self._senders.get(index)
         try:
             if sender is None:
-                sender = self._senders[index] = self.make_sender(index)
+                sender = self._senders[index] = FrameSender(index)
         except OSError as error:
             _log.warning("cannot announce on interface number %d: %s", index, error.strerror)
         return sender
