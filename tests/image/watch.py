@@ -1,10 +1,13 @@
-"""Who has which address, looked at all the time: witness that there is one holder, or for how long there were two."""
+"""Who has which address, looked at all the time: witness that there is one holder, or for how long there were two.
+
+What is waited for must be seen by a look that began after the wait did: an older one tells of what was before.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
@@ -30,6 +33,7 @@ class Watch:
         self._hosts: Final = tuple(hosts)
         self._interface: Final = interface
         self._sights: Final[dict[str, list[Sight]]] = {address: [] for address in addresses}
+        self._last_look = 0.0
         self._end: float | None = None
         self._failure: Exception | None = None
         self._stop = threading.Event()
@@ -62,6 +66,7 @@ class Watch:
             self._failure = failure
 
     def _look(self) -> None:
+        begun = time.monotonic()
         found: dict[str, set[str]] = {address: set() for address in self._sights}
         for host in self._hosts:
             for address, _ in host.addresses(self._interface):
@@ -72,6 +77,7 @@ class Watch:
             sights = self._sights[address]
             if not sights or sights[-1].holders != holders:
                 sights.append(Sight(now, frozenset(holders)))
+        self._last_look = begun
 
     def holders(self, address: str) -> frozenset[str]:
         """The hosts that had the address at the last look."""
@@ -86,26 +92,28 @@ class Watch:
         """Waits until each address has one holder, which is among these; returns who."""
         allowed = frozenset(host.name for host in self._hosts) if among is None else frozenset(among)
 
-        def look() -> bool:
+        def is_so() -> bool:
             current = [self.holders(address) for address in self._sights]
-            return self._failure is not None or all(len(each) == 1 and each <= allowed for each in current)
+            return all(len(each) == 1 and each <= allowed for each in current)
 
-        try:
-            wait_until(look, timeout, f"one holder for each address among {sorted(allowed)}")
-        except TimeoutError as error:
-            now = {address: sorted(self.holders(address)) for address in self._sights}
-            raise TimeoutError(f"{error}; now: {now}") from None
-        if self._failure is not None:
-            raise self._failure
+        self._wait_until(is_so, timeout, f"one holder for each address among {sorted(allowed)}")
         return {address: min(self.holders(address)) for address in self._sights}
 
     def wait_for_holders(self, wanted: Mapping[str, str], timeout: float = 20.0) -> None:
         """Waits until each of these addresses is on its host and on no other."""
-        wait_until(
-            lambda: self._failure or all(self.holders(address) == {name} for address, name in wanted.items()),
+        self._wait_until(
+            lambda: all(self.holders(address) == {name} for address, name in wanted.items()),
             timeout,
             f"addresses to be where they should: {dict(wanted)}",
         )
+
+    def _wait_until(self, is_so: Callable[[], bool], timeout: float, what: str) -> None:
+        begun = time.monotonic()
+        try:
+            wait_until(lambda: self._failure or (self._last_look >= begun and is_so()), timeout, what)
+        except TimeoutError as error:
+            now = {address: sorted(self.holders(address)) for address in self._sights}
+            raise TimeoutError(f"{error}; now: {now}") from None
         if self._failure is not None:
             raise self._failure
 
