@@ -185,6 +185,7 @@ def test_each_side_takes_over_when_the_other_falls_silent(mixed: Mixed, watch: W
     with Watch([mixed.cluster.node("n1").host], VIPS) as new:
         mixed.cluster.lan.cut(old)
         assert new.wait_for_one_holder() == {FIRST: "n1", SECOND: "n1"}
+    assert mixed.cluster.ask(FIRST) == "n1"
     mixed.cluster.lan.mend(old)
     watch.wait_for_holders({FIRST: "n2", SECOND: "n1"})
     assert mixed.cluster.ask(FIRST) == "n2"
