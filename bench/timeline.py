@@ -19,7 +19,6 @@ from vrrpd.net.announce import FrameSender
 from vrrpd.net.dataplane import LinuxDataplane
 from vrrpd.net.netlink import AddressWriter
 from vrrpd.net.sockets import Transmitter
-from vrrpd.protocol.actions import StateName
 from vrrpd.rehearsal import Rehearsal
 from vrrpd.runner import Runner
 
@@ -49,20 +48,20 @@ def _watch(owner: type, name: str, label: str) -> None:
 
 
 def _watch_takeovers() -> None:
-    expire, on_timer, play = Runner.expire, agenda.Agenda._on_timer, Rehearsal.play
+    decide, on_timer, play = Runner.decide, agenda.Agenda._on_timer, Rehearsal.play
 
     def watched_play(self: Rehearsal) -> None:
         _rehearsing.append(True)
         play(self)
         _rehearsing.clear()
 
-    def watched_expire(self: Runner, moment: float | None = None) -> None:
-        if _rehearsing or self.state is not StateName.BACKUP:
-            expire(self, moment)
+    def watched_decide(self: Runner, moment: float) -> None:
+        if _rehearsing:
+            decide(self, moment)
             return
         _deadlines.append(self.deadline or 0.0)
         begun = time.monotonic()
-        expire(self, moment)
+        decide(self, moment)
         _marks.append(("decide", begun, time.monotonic()))
 
     def watched_on_timer(self: agenda.Agenda) -> None:
@@ -84,7 +83,7 @@ def _watch_takeovers() -> None:
             file.write(json.dumps({"takeovers": len(_deadlines), "steps": steps}) + "\n")
 
     Rehearsal.play = watched_play  # type: ignore[method-assign]
-    Runner.expire = watched_expire  # type: ignore[method-assign]
+    Runner.decide = watched_decide  # type: ignore[method-assign]
     agenda.Agenda._on_timer = watched_on_timer  # type: ignore[method-assign]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -118,6 +119,30 @@ def test_an_advertisement_that_arrives_while_the_daemon_waits_to_decide_prevents
     host = VirtualHost([settings(1, 100)], [Heard(1.0, 1, 200), Heard(last, 1, 200)])
     assert of_router(host.run(last + 3.0), 1) == []
     assert len(host.rehearsed) == REHEARSALS, "it was about to"
+
+
+@pytest.mark.parametrize("before", [0.00005, 0.0001, 0.0003])
+def test_an_advertisement_that_arrives_when_a_takeover_is_decided_already_prevents_it(before: float) -> None:
+    last = 1.0 + 3.609375 - before
+    host = VirtualHost([settings(1, 100)], [Heard(1.0, 1, 200), Heard(last, 1, 200)])
+    host.rehearsal_takes = 0.0004
+    sent = host.run(last + 7.0)
+    assert len(host.rehearsed) == 2 * REHEARSALS, "it was about to"
+    assert 0.0 <= takes_over(sent, 1) - (last + 3.609375) < 0.0002
+    assert [what for _, what in of_router(sent, 1)][:3] == ["advertise 100", "install", "announce"]
+
+
+def test_who_is_disturbed_while_a_takeover_waits_takes_over_all_the_same_and_at_once() -> None:
+    """A stranger's advertisements, which change nothing for the two that are about to take over."""
+    due = 3.609375
+    strangers = [Heard(due - 0.00005 + number * 0.00002, 3, 200, MASTER) for number in range(20)]
+    host = VirtualHost([settings(vrid, 100) for vrid in (1, 2, 3)], [Heard(1.0, 3, 200, MASTER), *strangers])
+    host.rehearsal_takes = 0.0004
+    sent = host.run(5.0)
+    for vrid in (1, 2):
+        assert 0.0 <= takes_over(sent, vrid) - due < 0.0005
+        assert [what for _, what in of_router(sent, vrid)][:3] == ["advertise 100", "install", "announce"]
+    assert of_router(sent, 3) == []
 
 
 def test_a_crowded_socket_is_read_now_and_then_only_and_every_farewell_is_answered_in_time() -> None:

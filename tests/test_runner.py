@@ -141,6 +141,42 @@ def test_becoming_master_is_applied_in_order() -> None:
     assert runner.last_change.state is StateName.MASTER
 
 
+def test_what_is_decided_ahead_is_asked_of_the_dataplane_and_so_for_nobody_else_until_it_is_confirmed() -> None:
+    at_once, expected = running()
+    expected.now = 3.609375
+    at_once.expire()
+    runner, recorder = running()
+    recorder.now = 3.609
+    runner.decide(3.609375)
+    assert recorder.lines[1:] == ["send 100 to 224.0.0.18", "install all", "announce all x 5"]
+    assert (runner.state, runner.deadline, runner.statistics) == (StateName.BACKUP, 3.609375, running()[0].statistics)
+    recorder.now = 3.6095
+    runner.confirm()
+    assert recorder.lines == expected.lines
+    assert recorder.sent == expected.sent
+    assert runner.since == 3.6095
+    assert runner.router.state == at_once.router.state
+    assert runner.statistics == at_once.statistics
+    assert runner.last_change == at_once.last_change
+
+
+def test_what_was_decided_can_be_taken_back_and_decided_again() -> None:
+    runner, recorder = running()
+    receive(runner, 200)
+    recorder.now = 3.609
+    before = runner.statistics, runner.router.state, runner.since, runner.last_change
+    runner.decide(3.609375)
+    runner.take_back()
+    assert recorder.lines[-1] == "withdraw all"
+    assert (runner.statistics, runner.router.state, runner.since, runner.last_change) == before
+    receive(runner, 200)
+    assert runner.deadline == 3.609 + 3.609375
+    runner.decide(3.609 + 3.609375)
+    runner.confirm()
+    assert runner.state is StateName.MASTER
+    assert runner.statistics.advertisements_sent == runner.statistics.became_master == 1
+
+
 @pytest.mark.requirement("SM-A-16")
 def test_a_master_that_was_stopped_does_not_make_up_for_the_answers_of_that_time() -> None:
     runner, recorder = serving()

@@ -19,6 +19,7 @@ from typing import Any, Final, cast
 import pytest
 
 from tests.protocol.builders import GROUP, LOWER, OURS, QUIET
+from vrrpd import agenda as agenda_module
 from vrrpd import links
 from vrrpd.agenda import Agenda
 from vrrpd.links import Link
@@ -234,6 +235,23 @@ class Socket:
         return SOCKET
 
 
+class _Glance:
+    """``select.poll`` for the one socket."""
+
+    def __init__(self, socket: Socket) -> None:
+        self._socket = socket
+
+    def register(self, descriptor: int, events: int) -> None:
+        """There is no other."""
+
+    def unregister(self, descriptor: int) -> None:
+        """There is no other."""
+
+    def poll(self, timeout: float) -> list[tuple[int, int]]:
+        """The socket, where something waits in it."""
+        return [(SOCKET, 1)] if self._socket.waiting() else []
+
+
 class _Selector(selectors.BaseSelector):
     """Instead of waiting it moves the clock."""
 
@@ -293,6 +311,8 @@ class VirtualHost:
         self.runners = {one.parameters.vrid: self._runner(one) for one in all_settings}
         self.rehearsed: list[float] = []
         """When a takeover was rehearsed."""
+        self.rehearsal_takes = 0.0
+        """Seconds."""
 
     def _runner(self, of: RunnerSettings) -> Runner:
         port = Port(of.parameters.vrid, self.batches.add)
@@ -303,12 +323,14 @@ class VirtualHost:
     def play(self) -> None:
         """Rehearses a takeover."""
         self.rehearsed.append(self.clock())
+        self.clock.now += self.rehearsal_takes
 
     def run(self, seconds: float, events: Iterable[tuple[float, int, Event]] = ()) -> list[Sent]:
         """Lets time pass from the start on; returns what was sent. ``events`` happen to routers at their times."""
         with pytest.MonkeyPatch.context() as patch:
             # Stamps are by the wall clock, which goes with the other one here.
             patch.setattr(links, "time", SimpleNamespace(time=self.clock))
+            patch.setattr(agenda_module, "select", SimpleNamespace(poll=lambda: _Glance(self.socket), POLLIN=1))
             loop = _Loop(self)
             try:
                 loop.run_until_complete(self._live(seconds, events))

@@ -8,8 +8,10 @@ over. What is heard and what follows from it is for the links and the runners to
 from __future__ import annotations
 
 import asyncio
+import select
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeVar
 
 from vrrpd.links import Link
@@ -45,8 +47,13 @@ the first one that its own packets wake."""
 LAST_LOOK: Final = 0.00004
 """Seconds before the decision at which the sockets are read for the last time, which takes as long."""
 DECISION_LEAD: Final = 0.0015
-"""Seconds before a takeover at which it is decided, at most, and never more than half of the step between two
-priorities: nobody is overruled who would have been heard in time."""
+"""Seconds before a takeover at which it is decided, at most. Whoever is heard before it leaves is not overruled: then
+the decision is taken back."""
+QUIET: Final = 0.005
+"""Seconds for which nothing was heard at all where a decision is that far ahead. Elsewhere it would be taken back too
+often; there it is no further ahead than half of the step between two priorities, and final."""
+LAST_GLANCE: Final = 0.00003
+"""Seconds before a takeover at which the daemon looks whether something was heard since it was decided."""
 CLOSELY: Final = 0.0005
 """Seconds after a takeover in which others follow it closely, so that they are decided with it."""
 ONE_MOMENT: Final = 0.0001
@@ -75,6 +82,18 @@ LOOKAHEAD: Final = 2 * LONGEST_REST
 """Seconds for which deadlines are put right when advertisements wake the daemon, so that it need not wake for that."""
 
 Item = TypeVar("Item")
+
+
+@dataclass(slots=True)
+class _Takeover:
+    """What some routers have decided."""
+
+    batch: Batch
+    runners: list[Runner] = field(default_factory=list)
+    moment: float = 0.0
+    """When it leaves."""
+    revocable: bool = False
+    """It was decided so far ahead that somebody may still be heard."""
 
 
 class Reports(Protocol):
@@ -117,6 +136,8 @@ class Agenda:
         self._rounds = Rounds(dataplane.volley, self.schedule)
         self._descriptors: dict[Link, int] = {}
         """The links that are listened to."""
+        self._ears = select.poll()
+        """All of these, for a glance."""
         self._resting: dict[Link, asyncio.TimerHandle] = {}
         self._rests: dict[Link, float] = {}
         """How long each link may rest, as long as no router has another state or priority."""
@@ -128,6 +149,8 @@ class Agenda:
         """Seconds that the last rehearsal took."""
         self._drained = float("-inf")
         """When all sockets were read last."""
+        self._taken_back = float("-inf")
+        """When a decision was taken back last."""
         self._afterwards: asyncio.Handle | None = None
         self._afterwards_since: float | None = None
         self._loop.add_reader(timer.fileno(), self._on_timer)
@@ -184,6 +207,7 @@ class Agenda:
         """Reads what arrives on a link from now on; without a socket, nothing happens."""
         if (descriptor := link.fileno()) is not None:
             self._descriptors[link] = descriptor
+            self._ears.register(descriptor, select.POLLIN)
             self._loop.add_reader(descriptor, self._on_packets, link)
 
     def stop_listening_at_all(self) -> None:
@@ -197,6 +221,7 @@ class Agenda:
         if resting := self._resting.pop(link, None):
             resting.cancel()
         if (descriptor := self._descriptors.pop(link, None)) is not None:
+            self._ears.unregister(descriptor)
             self._loop.remove_reader(descriptor)
 
     def close(self) -> None:
@@ -332,34 +357,46 @@ class Agenda:
         the first one closely decide while that one waits for its moment. Those who are late already leave together:
         one by one they would never catch up with others that are due every millisecond.
         """
-        waiting: deque[tuple[float, Batch]] = deque()
+        waiting: deque[_Takeover] = deque()
         begun = first
-        runners = self._queue.due(max(first, self._clock()) + CLOSELY, ROUTERS_PER_BATCH)
+        due = self._queue.due(max(first, self._clock()) + CLOSELY, ROUTERS_PER_BATCH)
+        # So that what is collected from here on can be dropped.
+        self._dataplane.flush()
         try:
             self._wait(decides)
-            for runner in runners:
+            quiet = self._is_quiet()
+            for runner in due:
                 deadline, now = runner.deadline, self._clock()
-                if deadline is None or deadline > now + _decision_lead(runner):
+                # Whoever else is due has its turn after this.
+                if not isinstance(runner, Runner) or runner.state is not StateName.BACKUP:
+                    continue
+                if deadline is None or deadline > now + _decision_lead(runner, quiet):
                     continue
                 late = deadline <= now
                 # Nobody leaves late because the next one decides, unless that one is late as well.
-                while waiting and not late and waiting[0][0] <= self._clock() + self._takes / 4:
-                    self._act(*waiting.popleft())
+                while waiting and not late and waiting[0].moment <= self._clock() + self._takes / 4:
+                    if not self._act(waiting):
+                        return
                 if waiting and (late or deadline - begun <= ONE_MOMENT):
-                    _, batch = waiting.pop()
-                    self._dataplane.resume(batch)
+                    takeover = waiting[-1]
+                    self._dataplane.resume(takeover.batch)
                 else:
                     begun = deadline
                     if waiting:
-                        self._dataplane.lay_out(waiting[-1][1])
-                moment = max(now, deadline)
-                runner.expire(moment)
-                waiting.append((moment, self._dataplane.collect()))
-            while waiting:
-                self._act(*waiting.popleft())
+                        self._dataplane.lay_out(waiting[-1].batch)
+                    takeover = _Takeover(self._dataplane.collect())
+                    waiting.append(takeover)
+                takeover.moment = max(now, deadline)
+                takeover.revocable |= quiet and not late
+                takeover.runners.append(runner)
+                runner.decide(takeover.moment)
+                takeover.batch = self._dataplane.collect()
+            while waiting and self._act(waiting):
+                pass
         finally:
+            self._take_back(waiting)
             # Not in between: whoever waits for the moment has no time for that.
-            for runner in runners:
+            for runner in due:
                 self.schedule(runner)
         self._end_rests()
 
@@ -374,14 +411,45 @@ class Agenda:
         """Seconds before the next takeover at which it is decided: the more follow it closely, the sooner."""
         router, deadline = first
         together = min(ROUTERS_PER_BATCH, self._queue.count(deadline + CLOSELY))
-        return min(self._takes * DECIDES * (1 + together), _decision_lead(router))
+        return min(self._takes * DECIDES * (1 + together), _decision_lead(router, self._is_quiet()))
 
-    def _act(self, moment: float, batch: Batch) -> None:
-        """Hands over what was decided ahead of its time, when that has come."""
-        self._dataplane.lay_out(batch)
-        self._wait(moment)
-        self._dataplane.hand_over(batch)
+    def _is_quiet(self) -> bool:
+        """Whether nothing has been heard for a while on any link."""
+        last = max((link.last_arrival for link in self._descriptors), default=float("-inf"))
+        return self._clock() - max(last, self._taken_back) > QUIET
+
+    def _act(self, waiting: deque[_Takeover]) -> bool:
+        """Hands over what was decided first, when its time has come.
+
+        False where something was heard before that: then all decisions are taken back, and whoever still has to take
+        over when it was read decides anew.
+        """
+        takeover = waiting[0]
+        self._dataplane.lay_out(takeover.batch)
+        if takeover.revocable:
+            self._wait(takeover.moment - LAST_GLANCE)
+            if self._ears.poll(0):
+                self._take_back(waiting)
+                return False
+        waiting.popleft()
+        self._wait(takeover.moment)
+        try:
+            self._dataplane.hand_over(takeover.batch)
+        finally:
+            for runner in takeover.runners:
+                runner.confirm()
         self._taken_over = self._clock()
+        return True
+
+    def _take_back(self, waiting: deque[_Takeover]) -> None:
+        """Drops what was decided and has not left."""
+        if not waiting:
+            return
+        while waiting:
+            for runner in reversed(waiting.pop().runners):
+                runner.take_back()
+        self._dataplane.collect()
+        self._taken_back = self._clock()
 
     def _expire(self) -> None:
         """Lets the routers act whose time has come, in order."""
@@ -433,8 +501,8 @@ class Agenda:
         self._settle()
 
 
-def _decision_lead(runner: Runner | Round) -> float:
+def _decision_lead(runner: Runner | Round, quiet: bool) -> float:
     """Seconds before its deadline at which a router may decide to take over; whoever does anything else is on time."""
     if isinstance(runner, Round) or runner.state is not StateName.BACKUP:
         return 0.0
-    return min(DECISION_LEAD, runner.router.skew_step / 2)
+    return DECISION_LEAD if quiet else min(DECISION_LEAD, runner.router.skew_step / 2)

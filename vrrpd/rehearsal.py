@@ -71,9 +71,10 @@ class Rehearsal:
         """Takes over and gives up again, for nobody."""
         self._runner.deliver(Startup())
         deadline = self._runner.deadline
-        if deadline is not None:
-            self._runner.expire(deadline)
+        assert deadline is not None, "a BACKUP has one"
+        self._runner.decide(deadline)
         self._stage.flush()
+        self._runner.confirm()
         self._runner.deliver(Shutdown("rehearsed"))
         self._stage.discard()
 

@@ -31,7 +31,7 @@ from vrrpd.protocol.packet import NO_AUTHENTICATION, SIMPLE_PASSWORD, Advertisem
 from vrrpd.protocol.parameters import RouterParameters
 from vrrpd.protocol.peers import PeerLedger
 from vrrpd.protocol.router import VirtualRouter
-from vrrpd.protocol.states import Backup, Master
+from vrrpd.protocol.states import Backup, Master, State
 from vrrpd.protocol.timing import Version
 
 
@@ -135,6 +135,7 @@ class Runner:
 
     __slots__ = (
         "_clock",
+        "_decision",
         "_heartbeat",
         "_messages",
         "_observer",
@@ -162,6 +163,8 @@ class Runner:
         """When the router entered its state, by the runner's clock."""
         self._observer = observer
         self._clock = clock
+        self._decision: tuple[State, list[Action]] | None = None
+        """What ``decide`` came to: the state that the router will have, and what led there."""
         self._heartbeat: _Heartbeat | None = None
         self._round: AdvertisingRound | None = None
         self._round_beats = 0
@@ -328,6 +331,34 @@ class Runner:
         """
         self._handle(_TIMER_EXPIRED, self._clock() if moment is None else moment)
 
+    def decide(self, moment: float) -> None:
+        """Asks the dataplane, ahead of the deadline ``moment``, for all that it takes to be MASTER from then on.
+
+        For everybody else, and for the router itself, nothing has changed: when what was asked for has left comes
+        ``confirm``, and ``take_back`` where it must not leave, since the master was heard after all. No event may come
+        in between.
+        """
+        self.forget_familiar()
+        router = self._router
+        before = router.state
+        actions = router.handle(_TIMER_EXPIRED, moment)
+        self._decision = router.state, actions
+        router.state = before
+        for action in actions:
+            self._ask(action)
+
+    def confirm(self) -> None:
+        """Makes what was decided so."""
+        assert self._decision is not None
+        (self._router.state, actions), self._decision = self._decision, None
+        for action in actions:
+            self._book(action)
+
+    def take_back(self) -> None:
+        """Forgets what was decided; what the dataplane was asked for, now and before, is the caller's to drop."""
+        self._decision = None
+        self.dataplane.withdraw()
+
     def deliver(self, event: Event) -> None:
         """Hands any other event to the router and applies what it asks for."""
         self._handle(event, self._clock())
@@ -368,9 +399,16 @@ class Runner:
         self._heartbeat = _Heartbeat(signature, source, decoded.checksum_form, down_interval)
 
     def _apply(self, action: Action) -> None:
+        self._ask(action)
+        self._book(action)
+
+    def _ask(self, action: Action) -> None:
+        """Asks the dataplane for what an action needs."""
         match action:
             case SendAdvertisement(priority):
-                self._send(priority)
+                messages = self._messages.get(priority)
+                for message, destination in self._encoded(priority) if messages is None else messages:
+                    self.dataplane.send(message, destination)
             case InstallAddresses(only):
                 self.dataplane.install(only)
             case Announce(repeat, only):
@@ -379,21 +417,23 @@ class Runner:
                 self.dataplane.withdraw()
             case LeaveAddresses(lifetime):
                 self.dataplane.leave(lifetime)
+            case StateChanged() | Notice():
+                pass
+            case _ as never:
+                assert_never(never)
+
+    def _book(self, action: Action) -> None:
+        """Counts an action, and tells the observer of it."""
+        match action:
+            case SendAdvertisement(priority):
+                self._statistics.advertisements_sent += 1
+                if priority == 0:
+                    self._statistics.priority_zero_sent += 1
             case StateChanged():
                 self._state_changed(action)
             case Notice():
                 self._statistics.notices[action.kind.value] += 1
                 self._observer.noticed(self, action)
-            case _ as never:
-                assert_never(never)
-
-    def _send(self, priority: int) -> None:
-        messages = self._messages.get(priority)
-        for message, destination in self._encoded(priority) if messages is None else messages:
-            self.dataplane.send(message, destination)
-        self._statistics.advertisements_sent += 1
-        if priority == 0:
-            self._statistics.priority_zero_sent += 1
 
     def _state_changed(self, change: StateChanged) -> None:
         self.since = self._clock()

@@ -94,6 +94,23 @@ def test_a_batch_that_is_resumed_leaves_with_what_was_added(bench: Bench, r1: Ho
     assert bench.heard(MANY[-1]) == ["advertisement", "advertisement", *MANY]
 
 
+def test_of_a_takeover_that_is_taken_back_nothing_leaves_and_the_next_one_is_whole(bench: Bench, r1: Host) -> None:
+    bench.take_over()
+    bench.port.announce(2, None)
+    batch = bench.dataplane.collect()
+    bench.dataplane.lay_out(batch)
+    bench.port.withdraw()
+    bench.dataplane.collect()
+    bench.dataplane.finish()
+    assert (bench.port.installed, bench.dataplane.installed, bench.dataplane.repeats) == (set(), set(), 0)
+    assert (held(r1), bench.capture.advertisements()) == (set(), [])
+    bench.take_over()
+    bench.dataplane.flush()
+    assert held(r1) == set(MANY)
+    assert bench.heard(MANY[-1]) == ["advertisement", *MANY]
+    assert bench.refused == []
+
+
 @pytest.mark.parametrize("place", [0, ADDRESSES_PER_PART - 1, ADDRESSES_PER_PART, len(MANY) - 2])
 def test_an_address_that_is_refused_is_told_and_never_announced(bench: Bench, r1: Host, place: int) -> None:
     """The kernel refuses the address of an interface that there is none of."""
