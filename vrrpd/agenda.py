@@ -49,7 +49,7 @@ LAST_LOOK: Final = 0.00004
 DECISION_LEAD: Final = 0.0015
 """Seconds before a takeover at which it is decided, at most. Whoever is heard before it leaves is not overruled: then
 the decision is taken back."""
-QUIET: Final = 0.005
+QUIET: Final = 0.002
 """Seconds for which nothing was heard at all where a decision is that far ahead. Elsewhere it would be taken back too
 often; there it is no further ahead than half of the step between two priorities, and final."""
 LAST_GLANCE: Final = 0.00003
@@ -75,7 +75,8 @@ SHORTEST_REST: Final = 0.002
 LONGEST_REST: Final = 0.05
 """Seconds between two looks at a socket on which many advertisements come as expected."""
 RESTED: Final = 0.75
-"""The part of the time until a farewell must be answered for which nobody looks whether there is one."""
+"""The part of the time until a farewell must be answered for which nobody looks whether there is one; less what it
+takes to prepare the takeover that follows it."""
 CROWD: Final = 8
 """Routers on one socket from which on one advertisement is taken for the first of several."""
 LOOKAHEAD: Final = 2 * LONGEST_REST
@@ -248,7 +249,7 @@ class Agenda:
         if link not in self._rests:
             # Routers that are MASTER have to answer at once; others not before their skew times.
             patience = min((runner.patience for runner in link.routers.values()), default=0.0)
-            self._rests[link] = min(LONGEST_REST, RESTED * patience)
+            self._rests[link] = min(LONGEST_REST, RESTED * patience - TAKEOVER_LEAD)
         return self._rests[link] >= SHORTEST_REST
 
     def _rest(self, link: Link) -> None:
