@@ -120,7 +120,7 @@ def settle_time(scenario: Scenario) -> float:
 
 
 FULL: Final = (
-    Job(SINGLE, 24, FAILURES),
+    Job(SINGLE, 40, FAILURES),
     Job(MANY_ROUTERS, 6, FAILURES, measures_start=False),
     Job(MANY_ADDRESSES, 8, FAILURES),
     Job(FAST, 6, FAILURES),
