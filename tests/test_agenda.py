@@ -145,6 +145,13 @@ def test_who_is_disturbed_while_a_takeover_waits_takes_over_all_the_same_and_at_
     assert of_router(sent, 3) == []
 
 
+def test_a_socket_that_always_has_something_to_tell_keeps_nobody_from_taking_over() -> None:
+    host = VirtualHost([settings(1, 100)], [])
+    host.rehearsal_takes = 0.0004
+    host.socket.failed = True
+    assert 0.0 <= takes_over(host.run(5.0), 1) - 3.609375 < 0.0002
+
+
 def test_a_crowded_socket_is_read_now_and_then_only_and_every_farewell_is_answered_in_time() -> None:
     vrids = range(1, 49)
     heard = [packet for vrid in vrids for packet in advertised(vrid, 20.0, phase=0.02 * vrid)]

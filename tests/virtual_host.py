@@ -206,6 +206,8 @@ class Socket:
     coming: deque[Heard] = field(default_factory=deque)
     exhausted: bool = True
     reads: int = 0
+    failed: bool = False
+    """``poll`` has something to tell of it although there is nothing to read."""
 
     def waiting(self) -> bool:
         """True when a read would get something."""
@@ -249,7 +251,7 @@ class _Glance:
 
     def poll(self, timeout: float) -> list[tuple[int, int]]:
         """The socket, where something waits in it."""
-        return [(SOCKET, 1)] if self._socket.waiting() else []
+        return [(SOCKET, 1)] if self._socket.waiting() or self._socket.failed else []
 
 
 class _Selector(selectors.BaseSelector):

@@ -75,8 +75,8 @@ SHORTEST_REST: Final = 0.002
 LONGEST_REST: Final = 0.05
 """Seconds between two looks at a socket on which many advertisements come as expected."""
 RESTED: Final = 0.75
-"""The part of the time until a farewell must be answered for which nobody looks whether there is one; less what it
-takes to prepare the takeover that follows it."""
+"""The part of the time until a farewell must be answered for which nobody looks whether there is one, at most: what it
+takes to prepare the takeover that follows must be left."""
 CROWD: Final = 8
 """Routers on one socket from which on one advertisement is taken for the first of several."""
 LOOKAHEAD: Final = 2 * LONGEST_REST
@@ -249,7 +249,7 @@ class Agenda:
         if link not in self._rests:
             # Routers that are MASTER have to answer at once; others not before their skew times.
             patience = min((runner.patience for runner in link.routers.values()), default=0.0)
-            self._rests[link] = min(LONGEST_REST, RESTED * patience - TAKEOVER_LEAD)
+            self._rests[link] = min(LONGEST_REST, RESTED * patience, patience - TAKEOVER_LEAD)
         return self._rests[link] >= SHORTEST_REST
 
     def _rest(self, link: Link) -> None:
@@ -399,7 +399,7 @@ class Agenda:
             # Not in between: whoever waits for the moment has no time for that.
             for runner in due:
                 self.schedule(runner)
-        self._end_rests()
+            self._end_rests()
 
     def _wait(self, moment: float) -> bool:
         """Stays awake until then; False when it is over already."""

@@ -20,6 +20,7 @@ BACKUP_TESTS: Final = "tests/protocol/test_backup.py"
 MASTER_TESTS: Final = "tests/protocol/test_master.py"
 ROUND_TESTS: Final = "tests/test_rounds.py"
 AGENDA_TESTS: Final = "tests/test_agenda.py"
+RUNNER_TESTS: Final = "tests/test_runner.py"
 STORIES: Final = "tests/simulation/test_scenarios.py"
 LAN_STORIES: Final = "tests/simulation/test_stories.py"
 
@@ -317,7 +318,7 @@ MUTANTS: Final = (
         RUNNER,
         "if arrival is None or self.state is StateName.MASTER else arrival",
         "if arrival is None else arrival",
-        ("tests/test_runner.py",),
+        (RUNNER_TESTS,),
     ),
     # -- rounds.py
     Mutant(
@@ -373,9 +374,37 @@ MUTANTS: Final = (
     Mutant(
         "what was decided ahead of its time leaves at once",
         AGENDA,
-        "        self._wait(moment)\n",
+        "        self._wait(takeover.moment)\n",
         "",
         (AGENDA_TESTS,),
+    ),
+    Mutant(
+        "nobody looks whether somebody was heard after the decision",
+        AGENDA,
+        "if self._ears.poll(0):",
+        "if False:",
+        (AGENDA_TESTS,),
+    ),
+    Mutant(
+        "what undoes a decision leaves",
+        AGENDA,
+        "        self._dataplane.collect()\n        self._taken_back",
+        "        self._taken_back",
+        (AGENDA_TESTS,),
+    ),
+    Mutant(
+        "a decision is taken back again and again",
+        AGENDA,
+        "max(last, self._taken_back)",
+        "last",
+        (AGENDA_TESTS,),
+    ),
+    Mutant(
+        "a router that has taken a decision back is MASTER",
+        RUNNER,
+        "        router.state = before\n",
+        "",
+        (RUNNER_TESTS,),
     ),
     Mutant(
         "nobody looks into the sockets after the wait",
@@ -415,7 +444,7 @@ MUTANTS: Final = (
     Mutant(
         "a crowded socket rests for longer than a farewell can wait",
         AGENDA,
-        "min(LONGEST_REST, RESTED * patience)",
+        "min(LONGEST_REST, RESTED * patience, patience - TAKEOVER_LEAD)",
         "20 * LONGEST_REST",
         (AGENDA_TESTS,),
     ),
