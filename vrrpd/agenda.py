@@ -94,7 +94,8 @@ class _Takeover:
     moment: float = 0.0
     """When it leaves."""
     revocable: bool = False
-    """It was decided so far ahead that somebody may still be heard."""
+    """It was decided so far ahead that somebody may still be heard. What is decided late is final: whoever has been
+    disturbed takes over all the same."""
 
 
 class Reports(Protocol):
@@ -150,8 +151,6 @@ class Agenda:
         """Seconds that the last rehearsal took."""
         self._drained = float("-inf")
         """When all sockets were read last."""
-        self._taken_back = float("-inf")
-        """When a decision was taken back last."""
         self._afterwards: asyncio.Handle | None = None
         self._afterwards_since: float | None = None
         self._loop.add_reader(timer.fileno(), self._on_timer)
@@ -417,7 +416,7 @@ class Agenda:
     def _is_quiet(self) -> bool:
         """Whether nothing has been heard for a while on any link."""
         last = max((link.last_arrival for link in self._descriptors), default=float("-inf"))
-        return self._clock() - max(last, self._taken_back) > QUIET
+        return self._clock() - last > QUIET
 
     def _act(self, waiting: deque[_Takeover]) -> bool:
         """Hands over what was decided first, when its time has come.
@@ -450,7 +449,6 @@ class Agenda:
             for runner in reversed(waiting.pop().runners):
                 runner.take_back()
         self._dataplane.collect()
-        self._taken_back = self._clock()
 
     def _expire(self) -> None:
         """Lets the routers act whose time has come, in order."""

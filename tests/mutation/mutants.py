@@ -388,15 +388,15 @@ MUTANTS: Final = (
     Mutant(
         "what undoes a decision leaves",
         AGENDA,
-        "        self._dataplane.collect()\n        self._taken_back",
-        "        self._taken_back",
+        "runner.take_back()\n        self._dataplane.collect()\n",
+        "runner.take_back()\n",
         (AGENDA_TESTS,),
     ),
     Mutant(
         "a decision is taken back again and again",
         AGENDA,
-        "max(last, self._taken_back)",
-        "last",
+        "quiet and not late",
+        "quiet",
         (AGENDA_TESTS,),
     ),
     Mutant(
