@@ -391,8 +391,8 @@ class Agenda:
                 takeover.runners.append(runner)
                 runner.decide(takeover.moment)
                 takeover.batch = self._dataplane.collect()
-            while waiting and self._act(waiting):
-                pass
+            while waiting:
+                self._act(waiting)
         finally:
             self._take_back(waiting)
             # Not in between: whoever waits for the moment has no time for that.
@@ -445,9 +445,10 @@ class Agenda:
         """Drops what was decided and has not left."""
         if not waiting:
             return
-        while waiting:
-            for runner in reversed(waiting.pop().runners):
+        for takeover in waiting:
+            for runner in takeover.runners:
                 runner.take_back()
+        waiting.clear()
         self._dataplane.collect()
 
     def _expire(self) -> None:

@@ -388,8 +388,8 @@ MUTANTS: Final = (
     Mutant(
         "what undoes a decision leaves",
         AGENDA,
-        "runner.take_back()\n        self._dataplane.collect()\n",
-        "runner.take_back()\n",
+        "waiting.clear()\n        self._dataplane.collect()\n",
+        "waiting.clear()\n",
         (AGENDA_TESTS,),
     ),
     Mutant(
